@@ -1,0 +1,41 @@
+from governance.models.audit import AuditEntry, AuditHead, AuditPayload
+from governance.models.findings import Finding
+from governance.models.notifications import Notification
+from governance.models.organizations import (
+    ApiKey,
+    Membership,
+    Organization,
+    TokenSession,
+    User,
+)
+from governance.models.policies import Policy, PolicyVersion
+from governance.models.registry import ModelVersion, RegisteredModel
+from governance.models.risk import (
+    Assessment,
+    Evidence,
+    GovernanceStatus,
+    RiskScore,
+    StatusChange,
+)
+
+__all__ = [
+    "ApiKey",
+    "Assessment",
+    "AuditEntry",
+    "AuditHead",
+    "AuditPayload",
+    "Evidence",
+    "Finding",
+    "GovernanceStatus",
+    "Membership",
+    "ModelVersion",
+    "Notification",
+    "Organization",
+    "Policy",
+    "PolicyVersion",
+    "RegisteredModel",
+    "RiskScore",
+    "StatusChange",
+    "TokenSession",
+    "User",
+]

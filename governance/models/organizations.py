@@ -1,0 +1,176 @@
+"""Who there is: people, the organizations they work for, and their credentials."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Self
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from governance.models.tenancy import TenantModel, TenantQuerySet
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> User:
+        # An e-mail address names one person however it is capitalised.
+        return self.get(email__iexact=username)
+
+    def create_user(
+        self, email: str, password: str | None = None, **extra: Any
+    ) -> User:
+        user = self.model(email=self.normalize_email(email), **extra)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in with an e-mail address; belongs to no tenant as such."""
+
+    email = models.EmailField(max_length=254)
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    # The owner of the key that POST /auth/register makes, where nobody signed up.
+    is_service = models.BooleanField(default=False)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = UserManager()
+
+    EMAIL_FIELD = "email"
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Organization(models.Model):
+    """A tenant. Everything that a customer owns carries its id."""
+
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80, unique=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(TenantModel):
+    """One role of one person in one organization; a person may hold several."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        MODEL_OWNER = "model_owner", "Model owner"
+        VALIDATOR = "validator", "Validator"
+        COMPLIANCE_OFFICER = "compliance_officer", "Compliance officer"
+        AUDITOR = "auditor", "Auditor"
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role)
+    granted_by = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    granted_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization", "user", "role"), name="membership_unique"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    role__in=(
+                        "owner",
+                        "model_owner",
+                        "validator",
+                        "compliance_officer",
+                        "auditor",
+                    )
+                ),
+                name="membership_role_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()}"
+
+
+class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
+    def usable(self, at: datetime | None = None) -> Self:
+        """Neither revoked nor expired at `at` (now)."""
+        at = at or timezone.now()
+        return self.filter(revoked_at=None).filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=at)
+        )
+
+
+class ApiKey(TenantModel):
+    """A machine's credential. Only its SHA-256 is kept; the key is shown once."""
+
+    class Environment(models.TextChoices):
+        PRODUCTION = "production", "Production"
+        STAGING = "staging", "Staging"
+        DEVELOPMENT = "development", "Development"
+
+    name = models.CharField(max_length=100)
+    environment = models.CharField(
+        max_length=20, choices=Environment, default=Environment.PRODUCTION
+    )
+    # The public part `dg_<env>_<8 id>`: names the key in logs, pages and the trail.
+    prefix = models.CharField(max_length=24, unique=True)
+    digest = models.BinaryField(max_length=32, unique=True)
+    scopes = ArrayField(models.CharField(max_length=30))
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_keys")
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+
+class TokenSession(TenantModel):
+    """What a pair of access and refresh tokens is bound to, so that it can be ended.
+
+    A refresh replaces `refresh_id`; an older refresh token coming back means that
+    it was copied, and ends the session.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    refresh_id = models.UUIDField(default=uuid.uuid4)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    refreshed_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"session of {self.user}"

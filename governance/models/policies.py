@@ -1,0 +1,89 @@
+"""Policies: which limits a model must keep. Versions never change once active."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from django.db import models
+from django.utils import timezone
+
+from governance.decision import Thresholds
+from governance.models.organizations import User
+from governance.models.tenancy import TenantModel, TenantQuerySet
+
+
+class Policy(TenantModel):
+    name = models.CharField(max_length=200)
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "policies"
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization", "name"), name="policy_name_unique"
+            ),
+            models.UniqueConstraint(
+                fields=("organization",),
+                condition=models.Q(is_default=True),
+                name="policy_one_default",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyVersionQuerySet(TenantQuerySet["PolicyVersion"]):
+    def in_force(self) -> PolicyVersionQuerySet:
+        """The active version of the organization's default policy."""
+        return self.filter(
+            status=PolicyVersion.Status.ACTIVE, policy__is_default=True
+        )
+
+
+class PolicyVersion(TenantModel):
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        ACTIVE = "active", "Active"
+        ARCHIVED = "archived", "Archived"
+
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+    # governance.decision.Thresholds as JSON; read it through `thresholds`.
+    content = models.JSONField()
+    content_hash = models.CharField(max_length=64)
+    created_by = models.ForeignKey(
+        User, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PolicyVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("policy", "-number")
+        constraints = [
+            models.UniqueConstraint(
+                fields=("policy", "number"), name="policy_version_unique"
+            ),
+            models.UniqueConstraint(
+                fields=("policy",),
+                condition=models.Q(status="active"),
+                name="policy_one_active_version",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=("draft", "active", "archived")),
+                name="policy_version_status_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} v{self.number}"
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        return Thresholds.from_json(self.content)

@@ -1,0 +1,29 @@
+from monitoring.models.analyses import LiveResult
+from monitoring.models.baselines import Baseline
+from monitoring.models.predictions import (
+    GroundTruth,
+    IdempotencyKey,
+    Prediction,
+    Quarantine,
+    Receipt,
+)
+from monitoring.models.profiles import (
+    Profile,
+    ProfiledReceipt,
+    Segment,
+    SegmentedReceipt,
+)
+
+__all__ = [
+    "Baseline",
+    "GroundTruth",
+    "IdempotencyKey",
+    "LiveResult",
+    "Prediction",
+    "Profile",
+    "ProfiledReceipt",
+    "Quarantine",
+    "Receipt",
+    "Segment",
+    "SegmentedReceipt",
+]

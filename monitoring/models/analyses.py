@@ -1,0 +1,47 @@
+"""Results of measuring, ready to be read: nothing here is computed in a request."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from governance.models import ModelVersion, RegisteredModel
+from governance.models.tenancy import TenantModel
+from monitoring.models.baselines import Baseline
+
+
+class LiveResult(TenantModel):
+    """The newest live measurement of a version over its cadence's window."""
+
+    class Status(models.TextChoices):
+        OK = "ok", "OK"
+        WARNING = "warning", "Warning"
+        ALERT = "alert", "Alert"
+        INSUFFICIENT_DATA = "insufficient_data", "Insufficient data"
+        NO_BASELINE = "no_baseline", "No baseline"
+
+    model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="+"
+    )
+    version = models.OneToOneField(
+        ModelVersion, on_delete=models.PROTECT, related_name="live_result"
+    )
+    baseline = models.ForeignKey(
+        Baseline, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    # given, inherited (from an earlier version) or provisional.
+    baseline_kind = models.CharField(max_length=12, blank=True)
+    status = models.CharField(max_length=20, choices=Status)
+    window_start = models.DateTimeField(null=True)
+    window_end = models.DateTimeField(null=True)
+    predictions = models.BigIntegerField(default=0)
+    labels = models.BigIntegerField(default=0)
+    # monitoring.stats reports as JSON: {"drift", "quality", "fairness", "performance"}.
+    drift = models.JSONField(default=dict)
+    quality = models.JSONField(default=dict)
+    fairness = models.JSONField(default=dict)
+    performance = models.JSONField(default=dict)
+    computed_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.status}"
