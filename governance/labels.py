@@ -69,10 +69,7 @@ def band_names(edges: tuple[float, ...]) -> tuple[str, ...]:
     ('under 30', '30 to under 45', '45 and over')
     """
     texts = [canonical(edge) for edge in edges]
-    between = [
-        f"{low} to under {high}"
-        for low, high in pairwise(texts)
-    ]
+    between = [f"{low} to under {high}" for low, high in pairwise(texts)]
     return (f"under {texts[0]}", *between, f"{texts[-1]} and over")
 
 
