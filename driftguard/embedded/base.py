@@ -1,0 +1,23 @@
+"""Django's PostgreSQL backend, which brings the embedded server up when needed."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db.backends.postgresql import base
+
+from driftguard.embedded.cluster import Cluster
+
+cluster = Cluster(
+    settings.DATA_DIR / "postgres", keeper=settings.DATA_DIR / "serve.lock"
+)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self) -> dict[str, Any]:
+        where = cluster.connection_parameters()
+        parameters = super().get_connection_params()
+        return {**parameters, "host": where["host"], "port": where["port"]}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        cluster.attend()
+        return super().get_new_connection(conn_params)

@@ -1,0 +1,27 @@
+"""All addresses; each app lists its own."""
+
+from importlib.util import find_spec
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerSplitView,
+)
+
+from driftguard import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+]
+for app in ("governance", "monitoring"):
+    if find_spec(f"{app}.api.urls"):
+        urlpatterns.append(path("", include(f"{app}.api.urls")))
+if find_spec("driftguard.site"):
+    from django.contrib import admin
+
+    urlpatterns.append(path("admin/", admin.site.urls))
