@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from governance.identifiers import encode, uuid7
 from governance.models import ModelVersion, RegisteredModel
 from governance.models.tenancy import TenantModel
 from monitoring.models.baselines import Baseline
@@ -41,7 +42,30 @@ class LiveResult(TenantModel):
     quality = models.JSONField(default=dict)
     fairness = models.JSONField(default=dict)
     performance = models.JSONField(default=dict)
+    # Names this state of the result: another computation has another one.
+    result_id = models.UUIDField(default=uuid7)
     computed_at = models.DateTimeField(default=timezone.now)
+    # The row is the queue: whoever changes a profile of the version sets it.
+    due = models.BooleanField(default=True)
+    # Predictions and labels ever counted, and how many of them the last evaluation
+    # of the governance status had seen.
+    rows_seen = models.BigIntegerField(default=0)
+    rows_evaluated = models.BigIntegerField(default=0)
+    evaluated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # The refresh asks every two seconds for what is due.
+            models.Index(
+                fields=("version",),
+                condition=models.Q(due=True),
+                name="live_result_due",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.version}: {self.status}"
+
+    @property
+    def public_id(self) -> str:
+        return encode("result", self.result_id)

@@ -275,6 +275,12 @@ class GroundTruth(TenantModel):
                 condition=models.Q(match="waiting"),
                 name="ground_truth_waiting",
             ),
+            # Every label that a prediction ever had, corrected ones too.
+            models.Index(
+                fields=("prediction_id",),
+                condition=models.Q(prediction_id__isnull=False),
+                name="ground_truth_by_prediction",
+            ),
         ]
         constraints = [
             # One label counts per prediction, whatever arrives at once.
