@@ -3,8 +3,8 @@
 import json
 import time
 from http import HTTPStatus
-from typing import Any, Self
 from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
@@ -28,10 +28,9 @@ class ApiError(Exception):
             f"{'.'.join(map(str, error['loc']))}: {error['detail']}"
             for error in self.problem.get("errors", [])[:3]
         ]
-        super().__init__(
-            f"{response.request.method} {response.request.url.path} answered "
-            f"{self.status}: {'; '.join([str(self.problem.get('detail', '')), *faults])}"
-        )
+        said = "; ".join([str(self.problem.get("detail", "")), *faults])
+        call = f"{response.request.method} {response.request.url.path}"
+        super().__init__(f"{call} answered {self.status}: {said}")
 
 
 class Api:
