@@ -35,7 +35,7 @@ class Tally:
     Attributes
     ----------
     ints : int64 array, shape (L,)
-        Counts; negative ones are legal (a correction is −old +new).
+        Counts; negative ones are legal (a correction is -old +new).
     sums : float64 array, shape (S,)
         Sums of values.
     unseen : dict of dict
@@ -51,6 +51,7 @@ class Tally:
     ([2, 4], [1.0], {'city': {'Oslo': 2}})
     >>> Tally.from_bytes(both.to_bytes(), 2, 1) == both
     True
+
     """
 
     ints: Ints
@@ -100,6 +101,10 @@ class Tally:
             and self.unseen == other.unseen
         )
 
+    def add_unseen(self, column: str, names: Mapping[str, int]) -> None:
+        """Add counts of one column's categories, by name, in place."""
+        _merge_unseen(self.unseen, {column: names}, 1)
+
     def to_bytes(self) -> bytes:
         """Return the tally in the smallest of the layouts that describe it.
 
@@ -125,19 +130,22 @@ class Tally:
         return b"".join((header, ints, sums, names))
 
     @classmethod
-    def from_bytes(cls, data: bytes, ints_length: int, sums_length: int) -> Self:
+    def from_bytes(
+        cls, data: bytes | memoryview, ints_length: int, sums_length: int
+    ) -> Self:
         """Return what `to_bytes` wrote.
 
         Raises
         ------
         ValueError
             The bytes are cut, of another version, or of other lengths.
+
         """
         return cls.merge_bytes((data,), ints_length, sums_length)
 
     @classmethod
     def merge_bytes(
-        cls, blobs: Iterable[bytes], ints_length: int, sums_length: int
+        cls, blobs: Iterable[bytes | memoryview], ints_length: int, sums_length: int
     ) -> Self:
         """Return the sum of many stored tallies, one vector add for each.
 
@@ -145,6 +153,7 @@ class Tally:
         ------
         ValueError
             As `from_bytes`.
+
         """
         total = cls.empty(ints_length, sums_length)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -261,7 +270,7 @@ def _unseen_json(unseen: Unseen) -> bytes:
     return json.dumps(unseen, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _add_bytes(total: Tally, blob: bytes) -> None:
+def _add_bytes(total: Tally, blob: bytes | memoryview) -> None:
     try:
         (
             version,
@@ -291,12 +300,12 @@ def _add_bytes(total: Tally, blob: bytes) -> None:
     if at + names != len(blob):
         raise ValueError(f"tally of {len(blob)} bytes, expected {at + names}")
     if names:
-        _merge_unseen(total.unseen, json.loads(blob[at:]), 1)
+        _merge_unseen(total.unseen, json.loads(bytes(blob[at:])), 1)
 
 
 def _add_array(
     into: Ints | Floats,
-    blob: bytes,
+    blob: bytes | memoryview,
     at: int,
     layout: int,
     count: int,

@@ -1,0 +1,312 @@
+"""One column of a grid: its points or categories, and how values are counted on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from governance.labels import canonical
+from monitoring.stats.tally import Floats, Ints, Tally
+
+Kind = Literal["numeric", "categorical"]
+
+MAX_DISTINCT = 4_096
+QUANTILE_POINTS = 2_048
+MAX_CATEGORIES = 4_096
+# Sums serve moments and the Wasserstein interval alone; one for every cell would be
+# four fifths of a stored profile.
+MAX_SUMS = 512
+# Bounds the sorted copy that counting needs.
+ROWS_AT_ONCE = 1 << 20
+
+_DECILES = np.arange(1, 10) / 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """A categorical column as positions in a list of categories, -1 if missing."""
+
+    codes: NDArray[np.integer[Any]]
+    categories: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+Values = NDArray[Any] | Sequence[Any] | Codes
+
+
+def ordered(values: NDArray[Any] | Sequence[Any]) -> tuple[Floats, int, int]:
+    """Return a sorted copy of the finite values, the number missing and of ±inf."""
+    work = np.array(values, dtype=np.float64)
+    work.sort()
+    # sorted, NaN stand last
+    known = int(np.searchsorted(work, np.nan))
+    first = int(np.searchsorted(work[:known], -np.inf, "right"))
+    last = int(np.searchsorted(work[:known], np.inf))
+    return work[first:last], len(work) - known, known - (last - first)
+
+
+def psi_edges(values: Floats) -> Floats:
+    """Return the inner edges of the PSI bins: the distinct deciles.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Finite values; n may be 0.
+
+    Returns
+    -------
+    array, shape (k,), k ≤ 9
+        ``unique(quantile(values, [.1 … .9]))``, linear interpolation.
+
+    Examples
+    --------
+    >>> psi_edges(np.arange(11.0)).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    >>> psi_edges(np.array([7.0, 7.0])).tolist()
+    [7.0]
+
+    """
+    if not len(values):
+        return np.zeros(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges = np.quantile(values, _DECILES)
+    if not np.isfinite(edges).all():
+        # the distance of two values near ±1e308 is beyond float64, half of it isn't
+        edges = np.quantile(values / 2, _DECILES) * 2
+    return np.unique(edges) + 0.0
+
+
+def ranks(ascending: Floats, points: Floats) -> Ints:
+    """Return how many values lie below and up to each point.
+
+    Parameters
+    ----------
+    ascending : array, shape (n,)
+        Sorted finite values.
+    points : array, shape (m,)
+        Rising grid points.
+
+    Returns
+    -------
+    int64 array, shape (2 m + 1,)
+        Number below point 0, up to point 0, below point 1, …, up to the last, n.
+
+    """
+    size = len(points)
+    result = np.empty(2 * size + 1, np.int64)
+    result[-1] = len(ascending)
+    below = np.searchsorted(ascending, points)
+    result[:-1:2] = below
+    result[1::2] = below
+    if size and len(ascending):
+        # the second search only where the first one hit: on continuous data, nowhere
+        nearest = ascending[np.minimum(below, len(ascending) - 1)]
+        hits = np.flatnonzero(nearest == points)
+        result[2 * hits + 1] = np.searchsorted(ascending, points[hits], "right")
+    return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericColumn:
+    """The grid of one numeric column and its place in a tally.
+
+    Integers: 2m + 1 cells (below the first point, equal to it, between it and the
+    next, …, above the last), missing, invalid. Sums: values minus `centre`, one sum
+    below the first point and one from each bound up to the next; then the sum of
+    squares.
+    """
+
+    name: str
+    points: Floats  # shape (m,), rising; the baseline's minimum and maximum are among
+    edges: Floats  # inner edges of the PSI bins, each one of the points
+    centre: float  # the baseline's median: keeps the variance from cancelling
+    thinned: bool
+    first_int: int
+    first_sum: int
+
+    @classmethod
+    def fit(cls, name: str, values: Values, first_int: int, first_sum: int) -> Self:
+        """Return the grid of the baseline's values."""
+        ascending, _, _ = ordered(_numbers(values))
+        ascending += 0.0  # -0.0 becomes 0.0
+        count = len(ascending)
+        edges = psi_edges(ascending)
+        distinct = ascending[np.diff(ascending, prepend=-np.inf) > 0]
+        thinned = len(distinct) > MAX_DISTINCT
+        if thinned:
+            # Between neighbouring ranks lie less than 1/2048 of the values, so each
+            # atom of 0.1 % is a point by itself.
+            steps = np.arange(1, QUANTILE_POINTS + 1) * count
+            distinct = ascending[np.append(0, -(-steps // QUANTILE_POINTS) - 1)]
+        points = np.union1d(distinct, edges)
+        centre = float(ascending[count // 2]) if count else 0.0
+        return cls(name, points, edges, centre, thinned, first_int, first_sum)
+
+    @property
+    def kind(self) -> Kind:
+        """What drift may be measured on the column."""
+        return "numeric"
+
+    @property
+    def cells(self) -> slice:
+        """Where the 2m + 1 cells stand in a tally's ints."""
+        return slice(self.first_int, self.first_int + 2 * len(self.points) + 1)
+
+    @property
+    def sums(self) -> slice:
+        """Where the sums between bounds stand in a tally's sums."""
+        return slice(self.first_sum, self.first_sum + self.sums_length - 1)
+
+    @property
+    def bounds(self) -> NDArray[np.intp]:
+        """The points from which sums start; the first and the last are among them."""
+        size = len(self.points)
+        inner = np.arange(0, size - 1, max(1, -(-size // MAX_SUMS)))
+        return np.append(inner, size - 1)[: size or 0]
+
+    @property
+    def ints_length(self) -> int:
+        """How many ints the column takes."""
+        return 2 * len(self.points) + 3
+
+    @property
+    def sums_length(self) -> int:
+        """How many sums the column takes."""
+        return len(self.bounds) + 2
+
+    def count(self, values: Values, into: Tally) -> None:
+        """Add the values to the tally; None and NaN are missing, ±inf invalid."""
+        numbers = _numbers(values)
+        for start in range(0, len(numbers), ROWS_AT_ONCE):
+            self._count(numbers[start : start + ROWS_AT_ONCE], into)
+
+    def _count(self, values: NDArray[Any] | Sequence[Any], into: Tally) -> None:
+        ascending, missing, infinite = ordered(values)
+        upto = ranks(ascending, self.points)
+        into.ints[self.cells] += np.diff(upto, prepend=0)
+        into.ints[self.cells.stop] += missing
+        into.ints[self.cells.stop + 1] += infinite
+        starts = np.append(0, upto[2 * self.bounds])
+        filled = np.diff(starts, append=len(ascending)) > 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            ascending -= self.centre
+            if filled.any():
+                sums = np.add.reduceat(ascending, starts[filled])
+                into.sums[self.sums][filled] += sums
+            into.sums[self.sums.stop] += ascending @ ascending
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CategoricalColumn:
+    """The categories of one column and its place in a tally.
+
+    Integers: one count for each category, missing, invalid. No sums; categories that
+    the baseline doesn't have are counted by name.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    first_int: int
+    first_sum: int
+
+    @classmethod
+    def fit(cls, name: str, values: Values, first_int: int, first_sum: int) -> Self:
+        """Return the categories of the baseline, the most frequent if too many."""
+        counts, _ = by_category(values)
+        names = sorted(counts, key=lambda name: (-counts[name], name))
+        kept = tuple(sorted(names[:MAX_CATEGORIES]))
+        return cls(name, kept, first_int, first_sum)
+
+    @property
+    def kind(self) -> Kind:
+        """What drift may be measured on the column."""
+        return "categorical"
+
+    @property
+    def cells(self) -> slice:
+        """Where the categories' counts stand in a tally's ints."""
+        return slice(self.first_int, self.first_int + len(self.categories))
+
+    @property
+    def ints_length(self) -> int:
+        """How many ints the column takes."""
+        return len(self.categories) + 2
+
+    @property
+    def sums_length(self) -> int:
+        """How many sums the column takes."""
+        return 0
+
+    def count(self, values: Values, into: Tally) -> None:
+        """Add the values to the tally; None, NaN and code -1 are missing."""
+        counts, missing = by_category(values)
+        cells = into.ints[self.cells]
+        for place, category in enumerate(self.categories):
+            cells[place] += counts.pop(category, 0)
+        into.ints[self.cells.stop] += missing
+        if counts:
+            into.add_unseen(self.name, counts)
+
+
+def _numbers(values: Values) -> NDArray[Any] | Sequence[Any]:
+    if isinstance(values, Codes):
+        raise TypeError("a numeric column has values, not codes")
+    return values
+
+
+def count_codes(column: Codes) -> Ints:
+    """Return the number of missing rows, then the number of each category.
+
+    Raises
+    ------
+    ValueError
+        A code is below -1 or has no category.
+
+    """
+    size = len(column.categories) + 1
+    counts = np.zeros(size, np.int64)
+    # in pieces that stay in the cache, as bincount wants 64 bits a row
+    for start in range(0, len(column.codes), 1 << 16):
+        piece = column.codes[start : start + (1 << 16)].astype(np.intp)
+        piece += 1
+        found = np.bincount(piece, minlength=size)
+        if len(found) > size:
+            raise ValueError(f"code {len(found) - 2} of {size - 1} categories")
+        counts += found
+    return counts
+
+
+def by_category(values: Values) -> tuple[dict[str, int], int]:
+    """Return the count of each category that occurs, and the number missing.
+
+    Examples
+    --------
+    >>> by_category([1, True, "1", None, "b"])
+    ({'1': 3, 'b': 1}, 1)
+    >>> by_category(Codes(np.array([0, -1, 1, 0]), ["x", "y"]))
+    ({'x': 2, 'y': 1}, 1)
+
+    """
+    found: Iterable[tuple[Any, int]]
+    if isinstance(values, Codes):
+        missing, *known = count_codes(values).tolist()
+        found = zip(values.categories, known, strict=True)
+    else:
+        listed = values.tolist() if isinstance(values, np.ndarray) else values
+        found = Counter(listed).items()
+        missing = 0
+    counts: dict[str, int] = {}
+    for value, count in found:
+        category = canonical(value)
+        if category is None:
+            missing += count
+        elif count:
+            counts[category] = counts.get(category, 0) + count
+    return counts, missing
