@@ -94,9 +94,10 @@ def install(cursor: Cursor, *, app_login: str) -> None:
         made = [f"CREATE ROLE {OWNER}", f"CREATE ROLE {APP}"]
         sql = ";\n".join([*made, *(statement for _, statement in pairs)])
         raise CommandError(
-            f"{owner_login} may not set up DriftGuard's roles ({error.diag.message_primary}"
-            "). Let an administrator run this in the database, then try again (a role "
-            f"that exists already may be left out):\n\n{sql};"
+            f"{owner_login} may not set up DriftGuard's roles: "
+            f"{error.diag.message_primary}. Let an administrator run this in the "
+            "database, then try again (leave out a role that exists already):"
+            f"\n\n{sql};"
         ) from error
 
 

@@ -215,7 +215,7 @@ CONTENT_SECURITY_POLICY = {
 CONTENT_SECURITY_POLICY_EVAL_PATHS = ["/admin/"]
 
 # The HTTP interface.
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "governance.api.authentication.CredentialAuthentication"
     ],
@@ -229,6 +229,10 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+if not (BASE_DIR / "governance/api/authentication.py").exists():
+    del REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"]
+if not (BASE_DIR / "governance/api/exceptions.py").exists():
+    del REST_FRAMEWORK["EXCEPTION_HANDLER"]
 SPECTACULAR_SETTINGS = {
     "TITLE": "DriftGuard",
     "DESCRIPTION": "Monitoring and governance of models in production.",

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from kombu import Connection
-from psycopg2.extensions import connection as RawConnection
+from psycopg2.extensions import connection as ServerConnection
 
 from tests.environment import TEST_DATABASE_URL, cluster
 from tests.running_server import RunningServer
@@ -27,7 +27,7 @@ TEMPLATE = f"driftguard_template_{RUN}"
 
 
 @contextmanager
-def administrator() -> Iterator[RawConnection]:
+def administrator() -> Iterator[ServerConnection]:
     """Connect to the server itself, outside all databases of the tests."""
     login = settings.EXTERNAL_DATABASE
     connection = psycopg2.connect(

@@ -1,0 +1,93 @@
+import threading
+
+import pytest
+from django.db import ProgrammingError, connection, transaction
+
+from driftguard import roles
+
+
+def show(name: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
+def test_the_application_works_as_a_role_that_owns_nothing() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == (roles.APP,)
+        cursor.execute(
+            "SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles "
+            "WHERE rolname = current_user"
+        )
+        assert cursor.fetchone() == (False, False, False)
+        cursor.execute(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+        )
+        assert cursor.fetchall() == [(roles.OWNER,)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE intruder (id int)",
+        "ALTER TABLE django_session ADD COLUMN intruder int",
+        "DROP TABLE django_session",
+        "TRUNCATE django_session",
+        "ALTER TABLE django_session DISABLE TRIGGER ALL",
+    ],
+)
+def test_the_application_cannot_change_the_schema(statement: str) -> None:
+    with (
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+
+
+@pytest.mark.django_db
+def test_a_session_gives_up_waiting_and_waits_for_the_disk() -> None:
+    assert show("lock_timeout") == "3s"
+    assert show("idle_in_transaction_session_timeout") == "30s"
+    assert show("synchronous_commit") == "on"
+
+
+def count_sessions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM django_session")
+        return int(cursor.fetchone()[0])
+
+
+def insert_session() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO django_session VALUES ('key', 'data', now())")
+
+
+def test_threads_see_what_another_one_committed_in_a_cloned_database(
+    cloned_db: str,
+) -> None:
+    insert_session()
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(count_sessions())
+        connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [1]
+
+
+def test_the_next_cloned_database_is_empty_again(cloned_db: str) -> None:
+    assert count_sessions() == 0
+    insert_session()
+    assert count_sessions() == 1
+
+
+@pytest.mark.django_db
+def test_an_ordinary_test_sees_nothing_of_a_cloned_database() -> None:
+    assert count_sessions() == 0
