@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
+from governance.importance import normalised
 from governance.labels import band_names, band_of, canonical, number
 from governance.reading import DescriptionError, Location, Reader
 
@@ -175,7 +175,7 @@ class Schema:
 
     @cached_property
     def importances(self) -> dict[str, float]:
-        """The features' shares of the whole, see `normalised`."""
+        """The features' shares of the whole; equal if none is known."""
         return normalised(
             {feature.name: feature.importance for feature in self.features}
         )
@@ -224,24 +224,6 @@ def _kind(word: str | None) -> str | None:
     if word is None:
         return None
     return "numeric" if VALUE_TYPES[word] in {"float", "int"} else "categorical"
-
-
-def normalised(importances: Mapping[str, float | None]) -> dict[str, float]:
-    """Scale importances to the sum 1.
-
-    All are equal if none is known. An unknown one among known ones counts as their
-    mean, so that no column goes unwatched because nobody described it.
-    """
-    known = [value for value in importances.values() if value is not None]
-    total = math.fsum(known)
-    if total <= 0:
-        return dict.fromkeys(importances, 1 / max(len(importances), 1))
-    mean = total / len(known)
-    whole = mean * len(importances)
-    return {
-        name: (mean if value is None else value) / whole
-        for name, value in importances.items()
-    }
 
 
 def infer_task(
