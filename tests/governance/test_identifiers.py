@@ -53,7 +53,7 @@ def test_texts_sort_as_their_identifiers(one: UUID, other: UUID) -> None:
         "pred_01h455vb4pex5vsknk084sn02q\n",
         "pred_01h455vb4pex5vsknk084sn0_q",  # int() would take the underscore
         "pred_01h455vb4pex5vsknk084sn0iq",  # no i, l, o, u in this alphabet
-        "pred_٠1h455vb4pex5vsknk084sn02q",  # a digit, but not of this alphabet
+        "pred_\u06601h455vb4pex5vsknk084sn02q",  # a digit, but not of this alphabet
         "",
     ],
 )
