@@ -1,0 +1,130 @@
+"""What chance alone would do: p-values, no-drift points, Holm's correction.
+
+scipy is imported where it is used: a web process that lists the algorithms must not
+pay for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from monitoring.stats.curves import Curve
+from monitoring.stats.shares import Contingency, shares
+from monitoring.stats.tally import Ints
+
+ASYMPTOTIC = "asymptotic"
+
+# Mean and 95 % point of the Kolmogorov distribution.
+_KS_MEAN = math.sqrt(math.pi / 2) * math.log(2)
+_KS_95 = 1.3580986393225505
+_HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
+_HALF_NORMAL_95 = 1.959963984540054
+
+
+class NoDrift(NamedTuple):
+    """What a score is without drift, at these numbers of rows."""
+
+    expected: float | None
+    upper: float  # the 95 % point, or a figure above it
+
+
+def ks_p_value(statistic: float, n_baseline: int, n: int) -> float:
+    """Return the asymptotic p-value of the two-sample Kolmogorov-Smirnov statistic."""
+    from scipy.special import kolmogorov
+
+    return float(kolmogorov(math.sqrt(n * n_baseline / (n + n_baseline)) * statistic))
+
+
+def chi_square_p_value(test: Contingency) -> float:
+    """Return the p-value of a chi-square test, 1 if there is nothing to compare."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(test.freedom, test.statistic)) if test.freedom else 1.0
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return the p-values corrected for their number by Holm's step-down method.
+
+    Examples
+    --------
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'c': 0.06, 'b': 0.06}
+
+    """
+    corrected: dict[str, float] = {}
+    largest = 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[name]))
+        corrected[name] = largest
+    return corrected
+
+
+def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
+    """Return the no-drift figures of the distances over bins or categories.
+
+    To first order, PSI is (1/N + 1/n) times a chi-square variable with B - 1 degrees
+    of freedom, and the squares of Hellinger and (in nats) Jensen-Shannon distance
+    are an eighth of PSI. Half the sum of |p - q| is at most half the root of that
+    chi-square variable (Cauchy-Schwarz), the largest |p - q| obeys Bonferroni.
+
+    Parameters
+    ----------
+    baseline, window : int array, shape (B,)
+        Counts, each with a positive sum. Bins empty on both sides don't count.
+
+    """
+    from scipy.special import chdtri, ndtri
+
+    pooled = shares(baseline + window)
+    size = int(np.count_nonzero(pooled))
+    chance = 1 / int(baseline.sum()) + 1 / int(window.sum())
+    mean = (size - 1) * chance
+    upper = float(chdtri(size - 1, 0.05)) * chance if size > 1 else 0.0
+    errors = np.sqrt(pooled * (1 - pooled) * chance)
+    worst = float(errors.max())
+    reach = float(ndtri(1 - 0.025 / size))
+    variation = 0.5 * _HALF_NORMAL_MEAN * float(errors.sum())
+    return {
+        "psi": NoDrift(mean, upper),
+        "hellinger": NoDrift(math.sqrt(mean / 8), math.sqrt(upper / 8)),
+        "jensen_shannon": NoDrift(
+            math.sqrt(mean / 8 / math.log(2)), math.sqrt(upper / 8 / math.log(2))
+        ),
+        "total_variation": NoDrift(variation, 0.5 * math.sqrt(upper)),
+        "l_infinity": NoDrift(None, reach * worst),
+    }
+
+
+def ks_without_drift(n_baseline: int, n: int) -> NoDrift:
+    """Return the no-drift figures of the Kolmogorov-Smirnov statistic."""
+    scale = math.sqrt(1 / n_baseline + 1 / n)
+    return NoDrift(_KS_MEAN * scale, _KS_95 * scale)
+
+
+def cramers_v_without_drift(test: Contingency, total: int) -> NoDrift:
+    """Return the no-drift figures of Cramér's V."""
+    from scipy.special import chdtri
+
+    if not test.freedom:
+        return NoDrift(0.0, 0.0)
+    upper = float(chdtri(test.freedom, 0.05))
+    return NoDrift(math.sqrt(test.freedom / total), math.sqrt(upper / total))
+
+
+def wasserstein_without_drift(baseline: Curve, n: int) -> NoDrift:
+    """Return the no-drift figures of the Wasserstein distance, in the column's unit.
+
+    The mean is that of the integral of a Brownian bridge over the baseline. The 95 %
+    point supposes that the bridge is equally far off everywhere, which it isn't: the
+    true one is lower (by a quarter for a uniform column).
+    """
+    inner = baseline.upto[1:-2:2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        widths = np.diff(baseline.column.points)
+        spread = float((np.sqrt(inner * (1 - inner)) * widths).sum())
+    scale = math.sqrt(1 / baseline.n + 1 / n) * spread
+    return NoDrift(_HALF_NORMAL_MEAN * scale, _HALF_NORMAL_95 * scale)

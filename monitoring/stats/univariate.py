@@ -1,0 +1,303 @@
+"""One column, baseline against window, from raw values: the reference definitions.
+
+Each function drops missing values on its side and refuses ±inf. A column is numeric
+if it holds numbers, categorical if it is text, boolean or `Codes`: never by the number
+of its values. The live view computes the same figures from counts (`curves`, `shares`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from monitoring.stats import shares
+from monitoring.stats.columns import Codes, Values, by_category, ordered, psi_edges
+from monitoring.stats.significance import chi_square_p_value
+from monitoring.stats.tally import Floats, Ints
+
+Bins = Literal["psi", "doane"]
+
+# Below this spread a numeric column counts as constant when distances are scaled.
+MIN_SPREAD = 0.001
+# scipy's Cramér-von Mises p-value is wrong under ties: 68 % false alarms on data half
+# of which is zero.
+MAX_TIES = 0.05
+
+
+class NoDataError(ValueError):
+    """A side has no value, so that nothing can be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What one algorithm says about one column."""
+
+    score: float  # always the effect size, 0 is equality
+    n_baseline: int
+    n: int
+    statistic: float | None = None
+    p_value: float | None = None
+    p_value_method: str | None = None
+    low_counts: bool = False
+
+
+def is_categorical(values: Values) -> bool:
+    """Answer whether a column is text, boolean or codes."""
+    if isinstance(values, Codes):
+        return True
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return values.dtype.kind not in "fiu"
+    known = next((v for v in values if v is not None and v == v), 0.0)
+    return isinstance(known, str | bool | np.bool_)
+
+
+def psi(baseline: Values, window: Values) -> Measure:
+    """Return the population stability index.
+
+    Numeric: bins between the distinct deciles of the baseline, right-closed, the outer
+    ones open. Categorical: one bin for each category of the union. A share of zero
+    counts as 1e-4.
+
+    Examples
+    --------
+    >>> round(psi(["a", "b"] * 50, ["a"] * 80 + ["b"] * 20).score, 4)
+    0.4159
+
+    """
+    return _over_bins(shares.psi, baseline, window)
+
+
+def kl_divergence(baseline: Values, window: Values) -> Measure:
+    """Return the Kullback-Leibler divergence of the window, on the bins of `psi`."""
+    return _over_bins(shares.kl_divergence, baseline, window)
+
+
+def jensen_shannon(baseline: Values, window: Values, *, bins: Bins = "psi") -> Measure:
+    """Return the Jensen-Shannon distance to base 2, in [0, 1]."""
+    return _over_bins(shares.jensen_shannon, baseline, window, bins)
+
+
+def hellinger(baseline: Values, window: Values, *, bins: Bins = "psi") -> Measure:
+    """Return the Hellinger distance, in [0, 1]."""
+    return _over_bins(shares.hellinger, baseline, window, bins)
+
+
+def total_variation(baseline: Values, window: Values, *, bins: Bins = "psi") -> Measure:
+    """Return half the sum of the differences of the shares, in [0, 1]."""
+    return _over_bins(shares.total_variation, baseline, window, bins)
+
+
+def l_infinity(baseline: Values, window: Values, *, bins: Bins = "psi") -> Measure:
+    """Return the largest difference of the shares, in [0, 1]."""
+    return _over_bins(shares.l_infinity, baseline, window, bins)
+
+
+def chi_square(baseline: Values, window: Values, *, correction: bool = True) -> Measure:
+    """Return Cramér's V of the table side x category, with the chi-square test.
+
+    Categories expected fewer than 5 times on a side are counted as one
+    (`low_counts`); Yates' correction for two categories.
+    """
+    first, second = category_counts(baseline, window)
+    test = shares.chi_square(first, second, correction=correction)
+    return Measure(
+        test.cramers_v,
+        int(first.sum()),
+        int(second.sum()),
+        test.statistic,
+        chi_square_p_value(test),
+        "chi2",
+        test.low_counts,
+    )
+
+
+def ks_test(baseline: Values, window: Values) -> Measure:
+    """Return the two-sample Kolmogorov-Smirnov statistic D, in [0, 1].
+
+    The p-value is scipy's: exact if neither side has more than 10,000 values, else
+    asymptotic.
+    """
+    first, second = _pair(baseline, window)
+    from scipy.stats import ks_2samp
+
+    exact = max(len(first), len(second)) <= 10_000
+    test = ks_2samp(first, second, method="exact" if exact else "asymp")
+    return _measure(
+        _largest_gap(first, second),
+        (first, second),
+        p_value=float(test.pvalue),
+        p_value_method="exact" if exact else "asymptotic",
+    )
+
+
+def wasserstein(baseline: Values, window: Values) -> Measure:
+    """Return the integral of |F - G|, in the column's unit, from 0."""
+    first, second = _pair(baseline, window)
+    gaps, widths = _gaps(first, second)
+    return _measure(float(np.abs(gaps) @ widths), (first, second))
+
+
+def wasserstein_normed(baseline: Values, window: Values) -> Measure:
+    """Return `wasserstein` in standard deviations of the baseline (at least 0.001)."""
+    first, second = _pair(baseline, window)
+    gaps, widths = _gaps(first, second)
+    spread = max(float(first.std()), MIN_SPREAD)
+    return _measure(float(np.abs(gaps) @ widths) / spread, (first, second))
+
+
+def energy(baseline: Values, window: Values) -> Measure:
+    """Return the energy distance, the root of twice the integral of (F - G)²."""
+    first, second = _pair(baseline, window)
+    gaps, widths = _gaps(first, second)
+    return _measure(math.sqrt(2 * float((gaps * gaps) @ widths)), (first, second))
+
+
+def cramer_von_mises(baseline: Values, window: Values) -> Measure:
+    """Return the Cramér-von Mises criterion, T scaled by (N + n) / (N n).
+
+    No p-value where more than 5 % of the values are tied.
+    """
+    first, second = _pair(baseline, window)
+    from scipy.stats import cramervonmises_2samp
+
+    test = cramervonmises_2samp(first, second, method="asymptotic")
+    pooled = np.concatenate((first, second))
+    tied = 1 - len(np.unique(pooled)) / len(pooled)
+    known = tied <= MAX_TIES
+    return _measure(
+        float(test.statistic) * (1 / len(first) + 1 / len(second)),
+        (first, second),
+        statistic=float(test.statistic),
+        p_value=float(test.pvalue) if known else None,
+        p_value_method="asymptotic" if known else None,
+    )
+
+
+def mann_whitney(baseline: Values, window: Values) -> Measure:
+    """Return the rank-biserial correlation |2 U / (N n) - 1|, in [0, 1].
+
+    `statistic` is U of the baseline; the p-value is two-sided, corrected for ties and
+    continuity.
+    """
+    first, second = _pair(baseline, window)
+    from scipy.stats import mannwhitneyu
+
+    test = mannwhitneyu(first, second, method="asymptotic")
+    statistic = float(test.statistic)
+    constant = min(first[0], second[0]) == max(first[-1], second[-1])
+    return _measure(
+        abs(2 * statistic / len(first) / len(second) - 1),
+        (first, second),
+        statistic=statistic,
+        p_value=1.0 if constant else float(test.pvalue),
+        p_value_method="asymptotic",
+    )
+
+
+def welch_t(baseline: Values, window: Values) -> Measure:
+    """Return the difference of the means in pooled standard deviations, from 0.
+
+    `statistic` is Welch's t, of the window against the baseline. Both sides constant
+    or a single value on a side: neither t nor p-value.
+    """
+    first, second = _pair(baseline, window)
+    gap = float(second.mean() - first.mean())
+    spread = math.sqrt((float(first.var()) + float(second.var())) / 2)
+    score = abs(gap) / max(spread, MIN_SPREAD)
+    if min(len(first), len(second)) < 2 or not spread:
+        return _measure(score, (first, second))
+    from scipy.stats import ttest_ind
+
+    test = ttest_ind(second, first, equal_var=False)
+    return _measure(
+        score,
+        (first, second),
+        statistic=float(test.statistic),
+        p_value=float(test.pvalue),
+        p_value_method="t",
+    )
+
+
+def bin_counts(
+    baseline: Values, window: Values, bins: Bins = "psi"
+) -> tuple[Ints, Ints]:
+    """Return the counts of both sides over the baseline's bins or the categories.
+
+    Raises
+    ------
+    NoDataError
+        A side has no value.
+
+    """
+    if is_categorical(baseline) or is_categorical(window):
+        return category_counts(baseline, window)
+    first, second = _pair(baseline, window)
+    if bins == "psi":
+        edges = psi_edges(first)
+    else:
+        edges = np.histogram_bin_edges(first, bins)[1:-1]
+    ends = [np.searchsorted(side, edges, "right") for side in (first, second)]
+    return (
+        np.diff(ends[0], prepend=0, append=len(first)),
+        np.diff(ends[1], prepend=0, append=len(second)),
+    )
+
+
+def category_counts(baseline: Values, window: Values) -> tuple[Ints, Ints]:
+    """Return the counts of both sides over the union of their categories."""
+    first, second = by_category(baseline)[0], by_category(window)[0]
+    if not first or not second:
+        raise NoDataError("a side has no value")
+    names = sorted(first.keys() | second.keys())
+    return (
+        np.array([first.get(name, 0) for name in names]),
+        np.array([second.get(name, 0) for name in names]),
+    )
+
+
+def _over_bins(
+    distance: Callable[[Ints, Ints], float],
+    baseline: Values,
+    window: Values,
+    bins: Bins = "psi",
+) -> Measure:
+    first, second = bin_counts(baseline, window, bins)
+    return Measure(distance(first, second), int(first.sum()), int(second.sum()))
+
+
+def _measure(score: float, sides: tuple[Floats, Floats], **more: Any) -> Measure:
+    return Measure(score, len(sides[0]), len(sides[1]), **more)
+
+
+def _pair(baseline: Values, window: Values) -> tuple[Floats, Floats]:
+    """Return the sorted values of both sides."""
+    sides = []
+    for values in (baseline, window):
+        if isinstance(values, Codes):
+            raise TypeError("a numeric algorithm needs numbers, not codes")
+        ascending, _, infinite = ordered(values)
+        if infinite:
+            raise ValueError(f"{infinite} infinite values")
+        if not len(ascending):
+            raise NoDataError("a side has no value")
+        sides.append(ascending)
+    return sides[0], sides[1]
+
+
+def _largest_gap(first: Floats, second: Floats) -> float:
+    pooled = np.concatenate((first, second))
+    upto = np.searchsorted(first, pooled, "right") / len(first)
+    window_upto = np.searchsorted(second, pooled, "right") / len(second)
+    return float(np.abs(upto - window_upto).max())
+
+
+def _gaps(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Return F - G between neighbouring pooled values, and their distances."""
+    pooled = np.sort(np.concatenate((first, second)))
+    upto = np.searchsorted(first, pooled[:-1], "right") / len(first)
+    window_upto = np.searchsorted(second, pooled[:-1], "right") / len(second)
+    return upto - window_upto, np.diff(pooled)
