@@ -1,7 +1,9 @@
 """What the demo replays: the dates, the data, the model, its expectations."""
 
 import calendar
+import dataclasses
 import datetime as dt
+import io
 import itertools
 from pathlib import Path
 
@@ -9,10 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from driftguard.demo import credit
+from driftguard.demo import credit, expectations, labels
 from driftguard.demo.dates import Shift, last_batch, month_end
+from driftguard.demo.measurements import (
+    OUTCOMES,
+    SCORED,
+    Drift,
+    Measurement,
+    Realized,
+    table,
+)
+from driftguard.demo.notebook import Notebook
 
 SNAPSHOTS = (*credit.BASELINE_MONTHS, *credit.PRODUCTION_MONTHS)
 # Any second from 2006 to 2109.
@@ -126,3 +138,215 @@ def test_only_the_payment_status_columns_carry_the_model(
     assert sum(importances.values()) == pytest.approx(1)
     important = {name for name, share in importances.items() if share >= 1 / 11}
     assert important == {"PAY_STATUS", "PAY_STATUS_PREV"}
+
+
+def truth_of_two_months() -> dict[tuple[str, dt.datetime], int | None]:
+    return {
+        ("7", utc(2026, 8, 31, 18)): 0,
+        ("8", utc(2026, 8, 31, 18)): 1,
+        ("7", utc(2026, 9, 30, 18)): 1,
+        ("8", utc(2026, 9, 30, 18)): None,
+    }
+
+
+def stored(client: str, month: int, outcome: str | None) -> dict[str, str | None]:
+    day = calendar.monthrange(2026, month)[1]
+    at = f"2026-{month:02}-{day}T18:00:00Z"
+    return {"entityId": client, "timestamp": at, "actualOutcome": outcome}
+
+
+def test_outcomes_on_their_own_predictions_are_right_both_ways() -> None:
+    found = labels.check(
+        truth_of_two_months(),
+        [
+            stored("7", 8, "0"),
+            stored("8", 8, "1.0"),
+            stored("7", 9, "1"),
+            stored("8", 9, None),
+        ],
+    )
+    assert (found.stored, found.known, found.joined) == (4, 3, 3)
+    assert (found.wrong, found.missed, found.unknown) == (0, 0, 0)
+
+
+def test_an_outcome_on_another_month_is_wrong_there_and_missed_here() -> None:
+    found = labels.check(
+        truth_of_two_months(),
+        [
+            stored("7", 8, "0"),
+            stored("8", 8, None),
+            stored("7", 9, "1"),
+            stored("8", 9, "1"),
+            stored("9", 9, None),
+        ],
+    )
+    assert (found.wrong, found.missed, found.unknown) == (1, 1, 1)
+
+
+def measured(
+    name: str,
+    step: str,
+    status: str,
+    roc_auc: tuple[str, float] | None = None,
+    reasons: tuple[str, ...] = (),
+    **drifts: Drift,
+) -> Measurement:
+    quiet = dict.fromkeys(credit.FEATURES, Drift(0.0, None, "ok"))
+    number = {"July 2005": 7, "August 2005": 8, "September 2005": 9}[name]
+    return Measurement(
+        month=f"2026-{number:02}",
+        name=name,
+        step=step,
+        rows=9_000,
+        columns=quiet | drifts,
+        score=Drift(0.0, 0.0, "ok"),
+        realized=Realized(*roc_auc, rows=9_000) if roc_auc else None,
+        risk=10.0,
+        status=status,
+        reasons=list(reasons),
+    )
+
+
+def as_the_data_say() -> list[Measurement]:
+    collapse = "realized ROC-AUC 0.888 → 0.774 in 2026-08 (a drop of 0.114)"
+    payments = Drift(0.14, 0.15, "warning")
+    return [
+        measured("July 2005", SCORED, "APPROVED"),
+        measured("July 2005", OUTCOMES, "APPROVED", ("2026-07", 0.886)),
+        measured(
+            "August 2005", SCORED, "APPROVED", ("2026-07", 0.886), PAY_AMT=payments
+        ),
+        measured(
+            "August 2005",
+            OUTCOMES,
+            "BLOCKED",
+            ("2026-08", 0.774),
+            (collapse,),
+            PAY_AMT=payments,
+        ),
+        measured(
+            "September 2005",
+            SCORED,
+            "BLOCKED",
+            ("2026-08", 0.774),
+            ("PAY_STATUS PSI 0.978 > 0.25", collapse),
+            PAY_AMT=payments,
+            PAY_STATUS=Drift(0.978, None, "alert"),
+        ),
+    ]
+
+
+RIGHT = labels.LabelCheck(
+    expected=27_000,
+    stored=27_000,
+    known=18_000,
+    joined=18_000,
+    wrong=0,
+    missed=0,
+    unknown=0,
+)
+
+
+def failing(
+    measurements: list[Measurement], check: labels.LabelCheck = RIGHT
+) -> list[str]:
+    return [
+        one.sentence for one in expectations.check(measurements, check) if not one.holds
+    ]
+
+
+def test_what_is_truly_in_the_data_meets_every_expectation() -> None:
+    assert failing(as_the_data_say()) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "sentence"),
+    [
+        (0, {"status": "AT_RISK"}, "July is within limits."),
+        (1, {"realized": None}, "July's ROC-AUC is 0.886, and"),
+        (2, {"status": "BLOCKED"}, "Before its outcomes, August is within limits."),
+        (3, {"status": "APPROVED"}, "With its outcomes, August is at risk or blocked."),
+        (3, {"reasons": ["a whim"]}, "The fall of the ROC-AUC is the named reason."),
+        (3, {"realized": Realized("2026-08", 0.886, 1)}, "August's ROC-AUC falls to"),
+        (4, {"status": "AT_RISK"}, "September is blocked before any outcome"),
+        (4, {"realized": Realized("2026-09", 0.7, 1)}, "September is blocked before"),
+        (4, {"reasons": []}, "PAY_STATUS is a named reason."),
+        (4, {"rows": 18_000}, "Every month is measured on its 9,000 predictions"),
+    ],
+)
+def test_each_step_that_came_out_otherwise_is_named(
+    step: int, change: dict[str, object], sentence: str
+) -> None:
+    found = as_the_data_say()
+    found[step] = dataclasses.replace(found[step], **change)  # type: ignore[arg-type]
+    [named] = failing(found)
+    assert named.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("step", "column", "drift", "sentence"),
+    [
+        (0, "BILL_AMT", Drift(0.11, 0.1, "warning"), "No column of July drifts."),
+        (2, "BILL_AMT", Drift(0.1, 0.1, "warning"), "Before its outcomes, August has"),
+        (2, "PAY_AMT", Drift(0.3, 0.3, "alert"), "Before its outcomes, August has"),
+        (3, "SEX", Drift(1e-16, None, "ok"), "Who the clients are does not drift"),
+        (3, "AGE", Drift(0.0, 1e-16, "ok"), "Who the clients are does not drift"),
+        (4, "PAY_STATUS", Drift(0.917, None, "alert"), "September's PAY_STATUS has"),
+        (4, "PAY_STATUS", Drift(0.978, None, "ok"), "September's PAY_STATUS has"),
+    ],
+)
+def test_each_column_that_drifts_otherwise_is_named(
+    step: int, column: str, drift: Drift, sentence: str
+) -> None:
+    found = as_the_data_say()
+    found[step].columns[column] = drift
+    [named] = failing(found)
+    assert named.startswith(sentence)
+
+
+def test_a_step_that_was_not_measured_is_named() -> None:
+    found = as_the_data_say()
+    del found[3]
+    [missing] = expectations.check(found, RIGHT)
+    assert not missing.holds
+    assert missing.seen == "missing: August 2005 outcomes in"
+
+
+@pytest.mark.parametrize("fault", ["wrong", "missed", "unknown"])
+def test_one_wrong_label_is_one_too_many(fault: str) -> None:
+    changed = dataclasses.replace(RIGHT, **{fault: 1})
+    assert len(failing(as_the_data_say(), changed)) == 1
+
+
+def test_a_prediction_stored_twice_is_named() -> None:
+    twice = dataclasses.replace(RIGHT, stored=27_001)
+    assert failing(as_the_data_say(), twice) == [
+        "Every prediction is stored once (27,000)."
+    ]
+
+
+def test_the_notebook_keeps_a_step_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "demo" / "notebook.json"
+    first, *_, last = as_the_data_say()
+    notebook = Notebook(path)
+    notebook.put("api_key", "dg_live_secret")
+    notebook.add("credit-default", first)
+    notebook.add("credit-default", last)
+    notebook.add("credit-default", dataclasses.replace(first, risk=11.0))
+    again = Notebook(path)
+    assert again.get("api_key") == "dg_live_secret"
+    assert again.measurements("credit-default") == [
+        dataclasses.replace(first, risk=11.0),
+        last,
+    ]
+    assert again.measurements("another") == []
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_table_says_why_in_plain_words() -> None:
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(table(as_the_data_say()))
+    text = console.export_text()
+    for words in ("within limits", "blocked", "PAY_STATUS 0.98", "0.774", "9,000"):
+        assert words in text
+    assert "every rule of the policy holds" in " ".join(text.split())
