@@ -57,6 +57,10 @@ class RegisteredModel(TenantModel):
     current_version = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
     )
+    # Who last received predictions that name no version; a deployed one goes first.
+    default_version = models.ForeignKey(
+        "ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     objects = RegisteredModelQuerySet.as_manager()
 

@@ -171,29 +171,42 @@ class Migration(migrations.Migration):
                 ('receipt', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='monitoring.receipt')),
             ],
         ),
-        migrations.CreateModel(
-            name='Prediction',
-            fields=[
-                ('id', models.UUIDField(default=governance.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('timestamp', models.DateTimeField()),
-                ('entity_id', models.TextField(null=True)),
-                ('features', models.TextField()),
-                ('prediction', models.TextField()),
-                ('prediction_value', models.FloatField(null=True)),
-                ('probabilities', django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), null=True, size=None)),
-                ('confidence', models.FloatField(null=True)),
-                ('probability_of_prediction', models.FloatField(null=True)),
-                ('latency_ms', models.FloatField(null=True)),
-                ('verdict', models.CharField(choices=[('NOT_ASSESSED', 'Not assessed'), ('APPROVED', 'Within limits'), ('AT_RISK', 'At risk'), ('BLOCKED', 'Blocked')], max_length=12)),
-                ('override_id', models.BigIntegerField(null=True)),
-                ('model', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.registeredmodel')),
-                ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.organization')),
-                ('version', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.modelversion')),
-                ('receipt', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='predictions', to='monitoring.receipt')),
+        # Its table is partitioned, which Django can't spell: 0002 makes it.
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.CreateModel(
+                    name='Prediction',
+                    fields=[
+                        ('id', models.UUIDField(default=governance.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
+                        ('timestamp', models.DateTimeField()),
+                        ('entity_id', models.TextField(null=True)),
+                        ('features', models.TextField()),
+                        ('prediction', models.TextField()),
+                        ('prediction_value', models.FloatField(null=True)),
+                        ('probabilities', django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), null=True, size=None)),
+                        ('confidence', models.FloatField(null=True)),
+                        ('probability_of_prediction', models.FloatField(null=True)),
+                        ('latency_ms', models.FloatField(null=True)),
+                        ('verdict', models.CharField(choices=[('NOT_ASSESSED', 'Not assessed'), ('APPROVED', 'Within limits'), ('AT_RISK', 'At risk'), ('BLOCKED', 'Blocked')], max_length=12)),
+                        ('override_id', models.BigIntegerField(null=True)),
+                        ('model', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.registeredmodel')),
+                        ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.organization')),
+                        ('version', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='governance.modelversion')),
+                        ('receipt', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='predictions', to='monitoring.receipt')),
+                    ],
+                    options={
+                        'ordering': ('-id',),
+                    },
+                ),
+                migrations.AddIndex(
+                    model_name='prediction',
+                    index=models.Index(fields=['model', 'timestamp'], name='prediction_by_time'),
+                ),
+                migrations.AddIndex(
+                    model_name='prediction',
+                    index=models.Index(condition=models.Q(('entity_id__isnull', False)), fields=['model', 'entity_id'], name='prediction_by_entity'),
+                ),
             ],
-            options={
-                'ordering': ('-id',),
-            },
         ),
         migrations.CreateModel(
             name='GroundTruth',
@@ -292,14 +305,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='profiledreceipt',
             constraint=models.UniqueConstraint(fields=('receipt', 'baseline'), name='profiled_receipt_unique'),
-        ),
-        migrations.AddIndex(
-            model_name='prediction',
-            index=models.Index(fields=['model', 'timestamp'], name='prediction_by_time'),
-        ),
-        migrations.AddIndex(
-            model_name='prediction',
-            index=models.Index(condition=models.Q(('entity_id__isnull', False)), fields=['model', 'entity_id'], name='prediction_by_entity'),
         ),
         migrations.AddIndex(
             model_name='groundtruth',
