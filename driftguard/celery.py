@@ -6,10 +6,13 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
+from kombu.transport import TRANSPORT_ALIASES
 
 from driftguard.tether import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "driftguard.settings")
+
+TRANSPORT_ALIASES["driftguard-files"] = "driftguard.broker:Transport"
 
 app = Celery("driftguard")
 app.config_from_object("django.conf:settings", namespace="CELERY")

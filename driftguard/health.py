@@ -49,9 +49,8 @@ class Broker:
     def check(self) -> None:
         if time.monotonic() - self.reached_at < BROKER_SECONDS:
             return
-        if settings.CELERY_BROKER_URL.startswith("filesystem"):
-            folder = settings.CELERY_BROKER_TRANSPORT_OPTIONS["data_folder_in"]
-            reached = os.access(folder, os.W_OK)
+        if settings.MESSAGE_DIR:
+            reached = os.access(settings.MESSAGE_DIR, os.W_OK)
         else:
             reached = self.answers()
         if not reached:

@@ -128,6 +128,11 @@ MIDDLEWARE = [
 ]
 # What requests to the ingestion endpoints run through instead (wsgi.py).
 HOT_MIDDLEWARE = ["driftguard.middleware.request_id"]
+HOT_PATHS = (
+    "/api/logs/prediction",
+    "/api/logs/prediction/batch",
+    "/api/v1/drift/predictions",
+)
 ROOT_URLCONF = "driftguard.urls"
 WSGI_APPLICATION = "driftguard.wsgi.application"
 # A published path either ends in a slash or it doesn't; no redirect loses a body.
@@ -249,19 +254,20 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Background work. The rows of the database are the queue; a message only nudges.
-CELERY_BROKER_URL = environment.text("CELERY_BROKER_URL", "filesystem://")
-_messages = DATA_DIR / "broker"
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
-        "data_folder_in": str(_messages / "messages"),
-        "data_folder_out": str(_messages / "messages"),
-        "control_folder": str(_messages / "control"),
+CELERY_BROKER_URL = environment.text("CELERY_BROKER_URL")
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+# The directory of the messages, without another broker.
+MESSAGE_DIR = None if CELERY_BROKER_URL else DATA_DIR / "messages"
+if MESSAGE_DIR:
+    CELERY_BROKER_URL = "driftguard-files://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(MESSAGE_DIR),
+        "data_folder_out": str(MESSAGE_DIR),
+        "control_folder": str(MESSAGE_DIR / "control"),
+        "polling_interval": 0.2,
     }
-    if CELERY_BROKER_URL.startswith("filesystem")
-    else {"socket_connect_timeout": 2}
-    if CELERY_BROKER_URL.startswith("redis")
-    else {}
-)
+elif CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2}
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

@@ -5,6 +5,56 @@ that its requests don't pay for the middleware that serves people.
 """
 
 import os
+import signal
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "driftguard.settings")
 os.environ.setdefault("DRIFTGUARD_PROCESS", "web")
+
+import django
+from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import get_resolver
+from django.utils.module_loading import import_string
+
+from driftguard import tether
+
+django.setup(set_prefix=False)
+
+
+class HotHandler(WSGIHandler):
+    """Django's handler with the middleware of ``HOT_MIDDLEWARE`` only."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        handler = convert_exception_to_response(self._get_response)
+        for path in reversed(settings.HOT_MIDDLEWARE):
+            handler = convert_exception_to_response(import_string(path)(handler))
+        self._middleware_chain = handler
+
+
+def named_in_settings(path: str) -> bool:
+    return path in settings.HOT_PATHS
+
+
+is_hot: Callable[[str], bool] = (
+    import_string("monitoring.api.hot.is_hot")
+    if find_spec("monitoring.api.hot")
+    else named_in_settings
+)
+hot = HotHandler()
+ordinary = WSGIHandler()
+# A fault in an address or a view shows at the start, not at somebody's first request.
+get_resolver().url_patterns  # noqa: B018
+
+if os.environ.get("DRIFTGUARD_SUPERVISED"):
+    tether.die_with_parent(signal.SIGTERM)
+
+
+def application(
+    environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    handler = hot if is_hot(environ["PATH_INFO"]) else ordinary
+    return handler(environ, start_response)
