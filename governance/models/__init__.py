@@ -1,5 +1,6 @@
 from governance.models.audit import AuditEntry, AuditHead, AuditPayload
 from governance.models.findings import Finding
+from governance.models.limits import RateLimit
 from governance.models.notifications import Notification
 from governance.models.organizations import (
     ApiKey,
@@ -33,6 +34,7 @@ __all__ = [
     "Organization",
     "Policy",
     "PolicyVersion",
+    "RateLimit",
     "RegisteredModel",
     "RiskScore",
     "StatusChange",

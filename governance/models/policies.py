@@ -7,7 +7,7 @@ from functools import cached_property
 from django.db import models
 from django.utils import timezone
 
-from governance.thresholds import Thresholds
+from governance.decision import Thresholds
 from governance.models.organizations import User
 from governance.models.tenancy import TenantModel, TenantQuerySet
 
@@ -53,7 +53,7 @@ class PolicyVersion(TenantModel):
     )
     number = models.PositiveIntegerField()
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
-    # governance.thresholds.Thresholds as JSON; read it through `thresholds`.
+    # governance.decision.Thresholds as JSON; read it through `thresholds`.
     content = models.JSONField()
     content_hash = models.CharField(max_length=64)
     created_by = models.ForeignKey(

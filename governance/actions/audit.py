@@ -1,0 +1,307 @@
+"""The trail of deeds: who did what to which object, with what outcome.
+
+Deeds nest. `record` only buffers an entry; the outermost deed appends all of them as
+its last statement, under the row lock of the organization's head. So the lock is held
+for a moment only, and two deeds can't wait for each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import math
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import rfc8785
+from django.db import connection, models, transaction
+
+from governance.exceptions import GovernanceError
+from governance.models import AuditEntry, AuditHead, AuditPayload, Organization
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Outcome = AuditEntry.Outcome
+NO_DIGEST = bytes(32)
+LARGEST_EXACT = 2**53 - 1  # RFC 8785 numbers are float64
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and how they came in; copied into the entry as text.
+
+    A person's role is all that they hold in the organization, joined by commas. A key
+    acts for its owner, who is `user_id`.
+    """
+
+    type: str  # user, api_key or system
+    id: str = ""
+    label: str = ""
+    role: str = ""
+    auth_method: str = ""
+    key_prefix: str = ""
+    ip: str = ""
+    request_id: str = ""
+    channel: str = ""
+    user_id: int | None = None
+
+
+SYSTEM = Actor(type="system", label="DriftGuard")
+
+
+class Subject(NamedTuple):
+    """An object of the trail that is no row: what a failed login was about."""
+
+    type: str
+    id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    organization_id: int
+    body: dict[str, Any]  # all but seq, prev, at and payload_hash
+    payload: bytes | None
+
+
+_buffer: ContextVar[list[_Entry] | None] = ContextVar("audit_buffer", default=None)
+
+
+def deed(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function one transaction that its audit entries belong to.
+
+    A deed inside a deed is a savepoint of it. When a deed is refused, what it did is
+    undone; the entries that record the refusal are appended in a transaction of their
+    own. Don't call deeds inside a transaction that goes on to write: the head's lock
+    would then be held until its end.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        call = functools.partial(function, *args, **kwargs)
+        entries = _buffer.get()
+        return _outermost(call) if entries is None else _nested(call, entries)
+
+    return wrapper
+
+
+def _outermost(call: Callable[[], R]) -> R:
+    entries: list[_Entry] = []
+    token = _buffer.set(entries)
+    try:
+        with transaction.atomic():
+            result = call()
+            _append(entries)
+            return result
+    except GovernanceError:
+        if refusals := _refusals(entries):
+            with transaction.atomic():
+                _append(refusals)
+        raise
+    finally:
+        _buffer.reset(token)
+
+
+def _nested(call: Callable[[], R], entries: list[_Entry]) -> R:
+    mark = len(entries)
+    try:
+        with transaction.atomic():
+            return call()
+    except BaseException:
+        entries[mark:] = _refusals(entries[mark:])
+        raise
+
+
+def _refusals(entries: Iterable[_Entry]) -> list[_Entry]:
+    return [entry for entry in entries if entry.body["outcome"] != Outcome.DONE]
+
+
+def record(  # noqa: PLR0913 (an entry has that many parts)
+    organization: Organization | int,
+    *,
+    actor: Actor | None,
+    action: str,
+    object: models.Model | Subject | None,
+    before: Any = None,
+    after: Any = None,
+    outcome: str = Outcome.DONE,
+    reason: str = "",
+    policy_version: int | None = None,
+    approval_id: int | None = None,
+    override_id: int | None = None,
+) -> None:
+    """Remember something that happened; `actor=None` is the system.
+
+    `before` and `after` are JSON values, kept apart from the entry so that they can be
+    erased. Inside a deed the entry is buffered; elsewhere it is appended at once.
+    """
+    body = {
+        "actor": _actor_json(actor or SYSTEM),
+        "auth": {
+            "method": (actor or SYSTEM).auth_method,
+            "key_prefix": (actor or SYSTEM).key_prefix,
+        },
+        "action": action,
+        "object": _object_json(object),
+        "outcome": str(outcome),
+        "reason": _sound(reason),
+        "request_id": _sound((actor or SYSTEM).request_id, 128),
+        "ip": (actor or SYSTEM).ip,
+        "channel": (actor or SYSTEM).channel,
+        "policy_version": policy_version,
+        "approval_id": approval_id,
+        "override_id": override_id,
+    }
+    payload = None
+    if before is not None or after is not None:
+        payload = rfc8785.dumps(plain({"before": before, "after": after}))
+    pk = organization if isinstance(organization, int) else organization.pk
+    entry = _Entry(pk, body, payload)
+    entries = _buffer.get()
+    if entries is not None:
+        entries.append(entry)
+        return
+    with transaction.atomic():
+        _append([entry])
+
+
+def _actor_json(actor: Actor) -> dict[str, str]:
+    return {
+        "type": actor.type,
+        "id": actor.id,
+        "label": _sound(actor.label, 300),
+        "role": actor.role,
+    }
+
+
+def _object_json(subject: models.Model | Subject | None) -> dict[str, str]:
+    if isinstance(subject, models.Model):
+        subject = Subject(subject._meta.model_name or "", str(subject.pk), str(subject))
+    kind, identifier, label = subject or ("", "", "")
+    return {"type": kind, "id": identifier[:64], "label": _sound(label, 500)}
+
+
+def _sound(text: str, longest: int = 10_000) -> str:
+    """Keep what both PostgreSQL and UTF-8 can hold."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:longest]
+
+
+def plain(value: Any) -> Any:
+    """Return the JSON value that stands for `value` in an entry.
+
+    Integers that float64 can't hold exactly, dates and everything else that JSON has no
+    word for become text.
+    """
+    if isinstance(value, Mapping):
+        return {_sound(str(name)): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) <= LARGEST_EXACT:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return value.isoformat() if isinstance(value, datetime) else _sound(str(value))
+
+
+def _append(entries: Sequence[_Entry]) -> None:
+    """Append to the trails, always in the order of the organizations' ids.
+
+    Two deeds over the same organizations then never wait for each other.
+    """
+    by_organization = attrgetter("organization_id")
+    for pk, group in groupby(sorted(entries, key=by_organization), by_organization):
+        _append_to(pk, list(group))
+
+
+def _append_to(organization_id: int, entries: Sequence[_Entry]) -> None:
+    seq, digest, at = _lock_head(organization_id)
+    rows, payloads = [], []
+    for entry in entries:
+        seq += 1
+        salt = secrets.token_bytes(32)
+        body = {
+            "v": 1,
+            "org": organization_id,
+            "seq": seq,
+            "prev": digest.hex(),
+            "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            **entry.body,
+            "payload_hash": payload_hash(salt, entry.payload),
+        }
+        content = rfc8785.dumps(body)
+        digest = hashlib.sha256(content).digest()
+        row = _row(organization_id, seq, at, body, content)
+        rows.append(row)
+        if entry.payload is not None:
+            payloads.append((row, salt, entry.payload))
+    AuditEntry.objects.bulk_create(rows)
+    AuditPayload.objects.bulk_create(
+        AuditPayload(
+            organization_id=organization_id, entry=row, salt=salt, content=content
+        )
+        for row, salt, content in payloads
+    )
+    AuditHead.objects.filter(pk=organization_id).update(seq=seq, digest=digest)
+
+
+def payload_hash(salt: bytes, payload: bytes | None) -> str | None:
+    """Return what the entry keeps of its payload: a hash that tells nothing alone."""
+    if payload is None:
+        return None
+    return hmac.new(salt, payload, hashlib.sha256).hexdigest()
+
+
+def _row(
+    organization_id: int, seq: int, at: datetime, body: dict[str, Any], content: bytes
+) -> AuditEntry:
+    return AuditEntry(
+        organization_id=organization_id,
+        seq=seq,
+        body=content,
+        at=at,
+        actor_type=body["actor"]["type"],
+        actor_id=body["actor"]["id"],
+        actor_label=body["actor"]["label"],
+        action=body["action"],
+        object_type=body["object"]["type"],
+        object_id=body["object"]["id"],
+        object_label=body["object"]["label"],
+        outcome=body["outcome"],
+        request_id=body["request_id"],
+    )
+
+
+# The clock is read outside the locking query, so after the lock has been waited for.
+LOCK_HEAD = """
+    WITH head AS MATERIALIZED (
+        SELECT seq, digest FROM governance_audithead
+        WHERE organization_id = %s FOR UPDATE
+    )
+    SELECT seq, digest, clock_timestamp() FROM head
+"""
+BEGIN_TRAIL = """
+    INSERT INTO governance_audithead (organization_id, seq, digest)
+    VALUES (%s, 0, %s) ON CONFLICT DO NOTHING
+"""
+
+
+def _lock_head(organization_id: int) -> tuple[int, bytes, datetime]:
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_HEAD, [organization_id])
+        found = cursor.fetchone()
+        if found is None:
+            cursor.execute(BEGIN_TRAIL, [organization_id, NO_DIGEST])
+            cursor.execute(LOCK_HEAD, [organization_id])
+            found = cursor.fetchone()
+    seq, digest, at = found
+    return seq, bytes(digest), at

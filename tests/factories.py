@@ -1,0 +1,93 @@
+"""The cast of the tests, and plain functions that make rows through the real deeds.
+
+Alice owns an organization, Bob is its compliance officer, and Charlie is a stranger:
+the owner of another organization.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+
+from governance.actions import organizations
+from governance.actions.audit import Actor
+from governance.actions.credentials import SCOPES
+from governance.models import ApiKey, Membership, Organization, User
+
+PASSWORD = "a long enough passphrase"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with the organization they work for."""
+
+    user: User
+    organization: Organization
+
+    @property
+    def actor(self) -> Actor:
+        roles = Membership.objects.filter(
+            user=self.user, organization=self.organization
+        ).values_list("role", flat=True)
+        return Actor(
+            type="user",
+            id=str(self.user.pk),
+            label=self.user.email,
+            role=",".join(sorted(roles)),
+            auth_method="password",
+            user_id=self.user.pk,
+        )
+
+
+@cache
+def hashed_password() -> str:
+    # Argon2 is slow on purpose: once per run is enough.
+    return make_password(PASSWORD)
+
+
+def make_user(email: str = "", **fields: Any) -> User:
+    number = next(_numbers)
+    user = User(email=email or f"user{number}@example.com", **fields)
+    user.password = hashed_password()
+    user.save()
+    return user
+
+
+def make_organization(name: str = "", owner: User | None = None) -> Organization:
+    return organizations.create_organization(
+        name or f"Organization {next(_numbers)}", owner=owner, actor=None
+    )
+
+
+def make_alice() -> Person:
+    user = make_user(f"alice{next(_numbers)}@example.com", name="Alice")
+    return Person(user, make_organization("Alice's bank", owner=user))
+
+
+def make_bob(organization: Organization) -> Person:
+    user = make_user(f"bob{next(_numbers)}@example.com", name="Bob")
+    return make_member(organization, Membership.Role.COMPLIANCE_OFFICER, user)
+
+
+def make_charlie() -> Person:
+    user = make_user(f"charlie{next(_numbers)}@example.com", name="Charlie")
+    return Person(user, make_organization("Charlie's bank", owner=user))
+
+
+def make_member(
+    organization: Organization, role: str, user: User | None = None
+) -> Person:
+    user = user or make_user()
+    organizations.add_member(organization, user=user, role=role, actor=None)
+    return Person(user, organization)
+
+
+def make_api_key(person: Person, **fields: Any) -> tuple[ApiKey, str]:
+    """Make a key with every scope, unless told otherwise; return it with its text."""
+    fields = {"name": "Test key", "scopes": SCOPES, **fields}
+    return organizations.create_api_key(
+        person.organization, owner=person.user, actor=None, **fields
+    )
