@@ -13,6 +13,7 @@ import dotenv
 from django.core.exceptions import ImproperlyConfigured
 
 from driftguard import environment, logs
+from driftguard.unfold import UNFOLD  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 dotenv.load_dotenv(environment.text("DRIFTGUARD_ENV_FILE", str(BASE_DIR / ".env")))
@@ -95,10 +96,10 @@ OPEN_REGISTRATION = environment.flag("OPEN_REGISTRATION", default=EMBEDDED)
 
 INSTALLED_APPS = [
     "driftguard",
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "driftguard.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -2,7 +2,9 @@
 
 from importlib.util import find_spec
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
     SpectacularRedocView,
@@ -12,6 +14,14 @@ from drf_spectacular.views import (
 from driftguard import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("command-center", RedirectView.as_view(pattern_name="admin:index")),
+    path(
+        "dashboard",
+        RedirectView.as_view(pattern_name="admin:governance_registeredmodel_changelist"),
+    ),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
@@ -21,7 +31,3 @@ urlpatterns: list[URLPattern | URLResolver] = [
 for app in ("governance", "monitoring"):
     if find_spec(f"{app}.api.urls"):
         urlpatterns.append(path("", include(f"{app}.api.urls")))
-if find_spec("driftguard.site"):
-    from django.contrib import admin
-
-    urlpatterns.append(path("admin/", admin.site.urls))

@@ -1,0 +1,19 @@
+"""The admin of governance; driftguard.apps imports it once the models are there."""
+
+from governance.admin import (
+    audit,
+    findings,
+    organizations,
+    policies,
+    registry,
+    risk,
+)
+
+__all__ = [
+    "audit",
+    "findings",
+    "organizations",
+    "policies",
+    "registry",
+    "risk",
+]

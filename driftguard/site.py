@@ -1,0 +1,90 @@
+"""The admin site: who may enter it, and the command center that it opens with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+from driftguard.command_center import overview
+from governance.admin.tenancy import seat_of, take_seat
+from governance.models import Membership
+
+
+class LoginForm(AuthenticationForm):
+    """Lets in whoever belongs to an organization; being staff is not needed."""
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        # One sentence for every reason: it tells nobody which addresses exist.
+        "invalid_login": "This e-mail address and password do not match.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "E-mail"
+        self.fields["username"].widget.input_type = "email"
+        self.fields["username"].widget.attrs["autocomplete"] = "username"
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        if not user.is_active or not Membership.objects.filter(user=user).exists():
+            raise ValidationError(
+                self.error_messages["invalid_login"], code="invalid_login"
+            )
+
+
+class SeatForm(forms.Form):
+    organization = forms.IntegerField(min_value=1, max_value=2**63 - 1)
+
+
+class DriftGuardSite(UnfoldAdminSite):
+    index_template = "admin/index.html"
+    index_title = "Command center"
+    site_header = "DriftGuard"
+    site_title = "DriftGuard"
+    enable_nav_sidebar = True
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        # History is never deleted here, not in bulk either.
+        self.disable_action("delete_selected")
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return seat_of(request) is not None
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                "organizations/",
+                self.admin_view(self.organizations),
+                name="organizations",
+            )
+        ]
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        seat = seat_of(request)
+        if seat is None:
+            raise PermissionError("admin_view lets nobody in without a seat")
+        context = {"overview": overview(seat.organization), **(extra_context or {})}
+        return super().index(request, context)
+
+    def organizations(self, request: HttpRequest) -> HttpResponse:
+        """List the person's organizations; a POST switches to one of them."""
+        form = SeatForm(request.POST or None)
+        if form.is_valid() and take_seat(request, form.cleaned_data["organization"]):
+            return HttpResponseRedirect(reverse("admin:index"))
+        context = {
+            **self.each_context(request),
+            "title": "Organizations",
+            "seat": seat_of(request),
+        }
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/organizations.html", context)

@@ -1,0 +1,21 @@
+"""Where the admin shows a list of rows, and where it shows one of them."""
+
+from typing import Any
+
+from django.db import models
+from django.urls import reverse
+from django.utils.http import urlencode
+
+
+def changelist(model: type[models.Model], **parameters: Any) -> str:
+    """Return the address of a model's list, narrowed by query parameters."""
+    options = model._meta
+    address = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+    return f"{address}?{urlencode(parameters)}" if parameters else address
+
+
+def change(row: models.Model) -> str:
+    """Return the address of a row's page."""
+    options = row._meta
+    name = f"admin:{options.app_label}_{options.model_name}_change"
+    return reverse(name, args=[row.pk])

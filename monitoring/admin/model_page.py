@@ -1,0 +1,300 @@
+"""What the page of one model shows, read from what was measured and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from governance.admin.charts import BarChart, LineChart, bar_chart, line_chart
+from governance.admin.display import Badge, count, figure, health, measured
+from governance.admin.addresses import changelist
+from governance.models import (
+    Assessment,
+    AuditEntry,
+    Finding,
+    GovernanceStatus,
+    ModelVersion,
+    RegisteredModel,
+    RiskScore,
+    StatusChange,
+)
+from monitoring.models import Baseline, GroundTruth, LiveResult, Prediction, Receipt
+
+Json = Mapping[str, Any]
+SEVERITY = {"alert": 0, "warning": 1, "ok": 2}
+ALGORITHMS = {
+    "psi": "PSI",
+    "ks_test": "KS distance",
+    "chi_square": "Cramér's V",
+    "jensen_shannon": "Jensen-Shannon",
+    "hellinger": "Hellinger",
+    "total_variation": "Total variation",
+    "l_infinity": "L-infinity",
+    "wasserstein": "Wasserstein",
+    "wasserstein_normed": "Wasserstein, normed",
+    "kl_divergence": "Kullback-Leibler",
+}
+MOST_BINS = 24
+MOST_VERSIONS = 10
+MOST_POINTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What one column adds to the drift component, in points of it."""
+
+    name: str
+    psi: float
+    weight: float
+    points: float
+    adds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    name: str
+    result: Json
+    badge: Badge
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """The drift of one column, as a row and as a detail."""
+
+    name: str
+    is_input: bool
+    kind: str
+    badge: Badge
+    psi: float | None
+    distance: float | None  # KS or Cramér's V, by kind
+    p_value: float | None
+    direction: str
+    missing: float | None
+    importance: float | None
+    counts: str
+    algorithms: tuple[Algorithm, ...]
+    spark: BarChart | None
+    chart: BarChart | None
+    thinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    model: RegisteredModel
+    version: ModelVersion | None
+    assessment: Assessment | None
+    health: Badge
+    live: LiveResult | None
+    baseline: Baseline | None
+    drift: Badge
+    features: tuple[Feature, ...]
+    risk: Json
+    terms: tuple[Term, ...]
+    failed: list[Json]
+    history: LineChart | None
+    versions: list[ModelVersion]
+    findings: list[Finding]
+    changes: list[StatusChange]
+    links: tuple[tuple[str, str, str], ...]
+
+
+def model_page(model: RegisteredModel) -> ModelPage:
+    """Read everything about a model, in a fixed number of queries."""
+    version = model.current_version
+    assessment = _assessment(version)
+    live = _live(version)
+    verdict: Json = assessment.verdict if assessment else {}
+    risk: Json = verdict.get("risk") or {}
+    drift: Json = live.drift if live else {}
+    of_version = {"version": version}
+    return ModelPage(
+        model=model,
+        version=version,
+        assessment=assessment,
+        health=health(assessment.status if assessment else None),
+        live=live,
+        baseline=live.baseline if live else None,
+        drift=measured(live.status if live else None),
+        features=features(drift),
+        risk=risk,
+        terms=terms(risk),
+        failed=list(verdict.get("failed") or ()),
+        history=_history(assessment, version),
+        versions=list(model.versions.select_related("assessment")[:MOST_VERSIONS]),
+        findings=list(Finding.objects.not_closed().filter(**of_version)[:10]),
+        changes=list(StatusChange.objects.filter(**of_version)[:10]),
+        links=_links(model),
+    )
+
+
+def _assessment(version: ModelVersion | None) -> Assessment | None:
+    if version is None:
+        return None
+    rows = Assessment.objects.filter(version=version)
+    return rows.select_related("policy_version__policy", "evidence").first()
+
+
+def _live(version: ModelVersion | None) -> LiveResult | None:
+    if version is None:
+        return None
+    heavy = ("features", "labeled", "grid_data", "outcome_data")
+    return (
+        LiveResult.objects.filter(version=version)
+        .select_related("baseline")
+        .defer(*(f"baseline__{column}" for column in heavy))
+        .first()
+    )
+
+
+def terms(risk: Json) -> tuple[Term, ...]:
+    """Return the columns' parts of the drift component, the largest first."""
+    found = [
+        Term(
+            name=column["name"],
+            psi=column["psi"],
+            weight=column["weight"],
+            points=column["points"],
+            adds=column["weight"] * column["points"],
+        )
+        for column in risk.get("columns") or ()
+    ]
+    return tuple(sorted(found, key=lambda term: -term.adds))
+
+
+def features(drift: Json) -> tuple[Feature, ...]:
+    """Return the measured columns, those in trouble first."""
+    apart = set(drift.get("apart") or ())
+    columns = sorted(
+        drift.get("columns") or (),
+        key=lambda column: (
+            SEVERITY.get(column["status"], 3),
+            -(_score(column, "psi") or 0.0),
+            column["name"],
+        ),
+    )
+    return tuple(_feature(column, column["name"] not in apart) for column in columns)
+
+
+def _feature(column: Json, is_input: bool) -> Feature:
+    results: Json = column.get("algorithms") or {}
+    main = "chi_square" if column["kind"] == "categorical" else "ks_test"
+    corrected = (results.get(main) or {}).get("p_value_corrected")
+    labels, before, now = bins(column.get("bins"))
+    rows = column["n"] + column["missing"] + column["invalid"]
+    return Feature(
+        name=column["name"],
+        is_input=is_input,
+        kind=column["kind"],
+        badge=measured(column["status"]),
+        psi=_score(column, "psi"),
+        distance=_score(column, main),
+        p_value=corrected,
+        direction=column.get("direction") or "",
+        missing=column["missing"] / rows if rows else None,
+        importance=column.get("importance"),
+        counts=f"{count(column['n'])} values, baseline {count(column['n_baseline'])}",
+        algorithms=tuple(
+            Algorithm(
+                name=ALGORITHMS.get(name, name),
+                result=result,
+                badge=measured(result["status"]),
+                score=_shown(result),
+            )
+            for name, result in results.items()
+        ),
+        spark=bar_chart(labels, before, now),
+        chart=bar_chart(labels, before, now, width=480, height=120),
+        thinned=bool(column.get("thinned")),
+    )
+
+
+def _score(column: Json, algorithm: str) -> float | None:
+    result = (column.get("algorithms") or {}).get(algorithm) or {}
+    score: float | None = result.get("score")
+    return score
+
+
+def _shown(result: Json) -> str:
+    interval = result.get("interval")
+    if interval and interval[0] != interval[1]:
+        return f"{figure(interval[0])} to {figure(interval[1])}"
+    return figure(result.get("score"))
+
+
+def bins(found: Json | None) -> tuple[list[str], list[float], list[float]]:
+    """Name the bins of a chart; the rarest categories beyond 24 are taken together."""
+    if not found:
+        return [], [], []
+    before, now = list(found["baseline"]), list(found["window"])
+    if found.get("categories") is not None:
+        labels = [str(name) for name in found["categories"]]
+    else:
+        labels = _intervals(list(found.get("edges") or ()))
+    if len(labels) <= MOST_BINS:
+        return labels, before, now
+    by_size = sorted(
+        range(len(labels)), key=lambda position: -(before[position] + now[position])
+    )
+    kept, rest = sorted(by_size[: MOST_BINS - 1]), by_size[MOST_BINS - 1 :]
+    return (
+        [labels[position] for position in kept] + [f"{len(rest)} others"],
+        [before[position] for position in kept] + [sum(before[p] for p in rest)],
+        [now[position] for position in kept] + [sum(now[p] for p in rest)],
+    )
+
+
+def _intervals(edges: list[float]) -> list[str]:
+    if not edges:
+        return ["all values"]
+    names = [f"≤ {figure(edges[0], 4)}"]
+    names += [
+        f"{figure(low, 4)} to {figure(high, 4)}"
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return [*names, f"> {figure(edges[-1], 4)}"]
+
+
+def _history(
+    assessment: Assessment | None, version: ModelVersion | None
+) -> LineChart | None:
+    if version is None:
+        return None
+    rows = list(
+        RiskScore.objects.filter(model=version.model_id, version=version).values_list(
+            "computed_at", "score", "governance_status"
+        )[:MOST_POINTS]
+    )
+    points = [
+        (at, score, f"{at:%Y-%m-%d %H:%M} UTC: {score:.1f}, {health(status).words}")
+        for at, score, status in reversed(rows)
+    ]
+    return line_chart(points, top=100.0, rules=_limits(assessment))
+
+
+def _limits(assessment: Assessment | None) -> list[tuple[float, str, str]]:
+    policy = assessment.policy_version if assessment else None
+    if policy is None:
+        return []
+    index = policy.thresholds.index
+    return [
+        (index.mild, health(GovernanceStatus.AT_RISK).words, "warn"),
+        (index.serious, health(GovernanceStatus.BLOCKED).words, "bad"),
+    ]
+
+
+def _links(model: RegisteredModel) -> tuple[tuple[str, str, str], ...]:
+    """Name the lists behind the page: icon, words, address."""
+    pk = model.pk
+    about = {"object_type__exact": "registeredmodel", "object_id__exact": pk}
+    return (
+        ("online_prediction", "Predictions", changelist(Prediction, model=pk)),
+        ("fact_check", "Ground truth", changelist(GroundTruth, model=pk)),
+        ("receipt_long", "Receipts", changelist(Receipt, model=pk)),
+        ("straighten", "Baselines", changelist(Baseline, model=pk)),
+        ("account_tree", "Versions", changelist(ModelVersion, model=pk)),
+        ("timeline", "Risk history", changelist(RiskScore, model=pk)),
+        ("flag", "Findings", changelist(Finding, version__model=pk)),
+        ("history", "Audit trail", changelist(AuditEntry, **about)),
+    )

@@ -1,0 +1,370 @@
+"""What was logged: predictions, what really happened, and the receipts over both."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from governance.admin.display import (
+    EMPTY,
+    Badge,
+    address,
+    at,
+    code,
+    count,
+    figure,
+    health,
+    link,
+)
+from governance.admin.tenancy import TenantAdmin, TenantFilter, choices_for
+from governance.identifiers import decode
+from governance.models import RegisteredModel
+from monitoring.models import GroundTruth, Prediction, Receipt
+
+
+class OneModelFilter(TenantFilter):
+    """Always one model: without it the newest rows of a tenant can't be found fast.
+
+    The big table is indexed by model and time. Unless the address names a model, the
+    one with the newest traffic is meant.
+    """
+
+    model = RegisteredModel
+    column = "model"
+    title = "model"
+    parameter_name = "model"
+
+    def value(self) -> str | None:
+        chosen = super().value()
+        if chosen:
+            return str(chosen)
+        newest = max(
+            self.rows,
+            key=lambda model: (
+                model.current_version is not None
+                and model.current_version.last_prediction_at is not None
+                and model.current_version.last_prediction_at.timestamp()
+            )
+            or 0.0,
+            default=None,
+        )
+        return str(newest.pk) if newest else None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        self.rows = list(
+            choices_for(request, RegisteredModel)
+            .select_related("current_version")
+            .order_by("-current_version__last_prediction_at", "name")[: self.most]
+        )
+        return [(str(row.pk), row.name) for row in self.rows]
+
+
+class LoggedAdmin(TenantAdmin):
+    """Rows that come by the million: never counted, found by id or entity."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    list_per_page = 50
+    sortable_by = ()
+    search_fields = ("entity_id",)
+    id_prefix = ""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find a row by its public id, its UUID or its entity; never by a part of it.
+
+        A part would have to be looked for in every row.
+        """
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        identifier = identifier_of(term, self.id_prefix)
+        if identifier is not None:
+            return queryset.filter(pk=identifier), False
+        if "\0" in term:
+            return queryset.none(), False
+        return queryset.filter(entity_id=term), False
+
+
+def identifier_of(text: str, prefix: str) -> uuid.UUID | None:
+    try:
+        if text.startswith(f"{prefix}_"):
+            return decode(prefix, text)
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+@admin.register(Prediction)
+class PredictionAdmin(LoggedAdmin):
+    list_display = (
+        "public_id",
+        "when",
+        "shown_version",
+        "shown_prediction",
+        "shown_probability",
+        "shown_entity",
+        "shown_verdict",
+    )
+    list_filter = (OneModelFilter, ("timestamp", RangeDateTimeFilter))
+    list_select_related = ("version",)
+    search_help_text = "pred_… or the whole entity id"
+    ordering = ("-timestamp",)
+    id_prefix = "pred"
+    fields = (
+        "public_id",
+        "model_link",
+        "version_link",
+        "receipt_link",
+        "when",
+        "shown_entity",
+        "shown_prediction",
+        "shown_probabilities",
+        "latency_ms",
+        "shown_verdict",
+        "outcome",
+        "shown_features",
+    )
+    readonly_fields = fields
+
+    @display(description="Prediction")
+    def public_id(self, prediction: Prediction) -> Any:
+        return code(prediction.public_id)
+
+    @display(description="Event time")
+    def when(self, prediction: Prediction) -> str:
+        return f"{prediction.timestamp:%Y-%m-%d %H:%M:%S} UTC"
+
+    @display(description="Version")
+    def shown_version(self, prediction: Prediction) -> str:
+        return prediction.version.version
+
+    @display(description="Answer")
+    def shown_prediction(self, prediction: Prediction) -> Any:
+        return code(prediction.prediction, 40)
+
+    @display(description="Probability")
+    def shown_probability(self, prediction: Prediction) -> str:
+        return figure(prediction.probability_of_prediction)
+
+    @display(description="Entity")
+    def shown_entity(self, prediction: Prediction) -> Any:
+        return code(prediction.entity_id, 40)
+
+    @display(description="Health then")
+    def shown_verdict(self, prediction: Prediction) -> Badge:
+        return health(prediction.verdict)
+
+    @display(description="Model")
+    def model_link(self, prediction: Prediction) -> Any:
+        return link(prediction.model)
+
+    @display(description="Version")
+    def version_link(self, prediction: Prediction) -> Any:
+        return link(prediction.version)
+
+    @display(description="Receipt")
+    def receipt_link(self, prediction: Prediction) -> Any:
+        return link(prediction.receipt)
+
+    @display(description="Probabilities")
+    def shown_probabilities(self, prediction: Prediction) -> str:
+        return ", ".join(figure(p, 4) for p in prediction.probabilities or ()) or EMPTY
+
+    @display(description="What really happened")
+    def outcome(self, prediction: Prediction) -> Any:
+        # Every label that ever came for it: a correction keeps the old one visible.
+        labels = GroundTruth.objects.for_organization(
+            prediction.organization_id
+        ).filter(prediction_id=prediction.pk)
+        rows = [
+            (
+                address(label),
+                label.outcome,
+                at(label.outcome_timestamp),
+                ", replaced" if label.superseded else "",
+            )
+            for label in labels[:20]
+        ]
+        if not rows:
+            return "not known yet"
+        return format_html_join(
+            format_html("<br>"),
+            '<a href="{}"><code class="dg-code">{}</code></a> ({}{})',
+            rows,
+        )
+
+    @display(description="Features")
+    def shown_features(self, prediction: Prediction) -> Any:
+        features = prediction.decoded_features
+        cells = format_html_join(
+            "",
+            '<tr><th scope="row">{}</th><td class="dg-number">{}</td></tr>',
+            ((name, code(str(value), 200)) for name, value in features.items()),
+        )
+        return format_html('<table class="dg-table dg-dense">{}</table>', cells)
+
+
+@admin.register(GroundTruth)
+class GroundTruthAdmin(LoggedAdmin):
+    list_display = (
+        "public_id",
+        "when",
+        "shown_entity",
+        "shown_outcome",
+        "shown_match",
+        "prediction_link",
+        "superseded",
+    )
+    list_filter = (
+        OneModelFilter,
+        ("match", ChoicesDropdownFilter),
+        ("outcome_timestamp", RangeDateTimeFilter),
+    )
+    search_help_text = "gt_… or the whole entity id"
+    ordering = ("-id",)
+    id_prefix = "gt"
+    fields = (
+        "public_id",
+        "model",
+        "receipt",
+        "when",
+        "prediction_timestamp",
+        "shown_entity",
+        "shown_outcome",
+        "shown_match",
+        "prediction_link",
+        "superseded",
+        "supersedes",
+        "created_at",
+    )
+    readonly_fields = fields
+
+    @display(description="Label")
+    def public_id(self, label: GroundTruth) -> Any:
+        return code(label.public_id)
+
+    @display(description="Outcome time")
+    def when(self, label: GroundTruth) -> str:
+        return at(label.outcome_timestamp)
+
+    @display(description="Entity")
+    def shown_entity(self, label: GroundTruth) -> Any:
+        return code(label.entity_id, 40)
+
+    @display(description="Outcome")
+    def shown_outcome(self, label: GroundTruth) -> Any:
+        return code(label.outcome, 40)
+
+    @display(description="Match")
+    def shown_match(self, label: GroundTruth) -> Badge:
+        return MATCHES[GroundTruth.Match(label.match)]
+
+    @display(description="Prediction")
+    def prediction_link(self, label: GroundTruth) -> Any:
+        if label.prediction_id is None:
+            return EMPTY
+        prediction = Prediction(id=label.prediction_id)
+        return link(prediction)
+
+
+MATCHES = {
+    GroundTruth.Match.MATCHED: Badge("good", "link", "Matched"),
+    GroundTruth.Match.AFTER_OUTCOME: Badge("warn", "history", "After the outcome"),
+    GroundTruth.Match.AMBIGUOUS: Badge("warn", "call_split", "Ambiguous"),
+    GroundTruth.Match.WAITING: Badge("calm", "hourglass_empty", "Waiting"),
+}
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(TenantAdmin):
+    list_display = (
+        "shown_id",
+        "received",
+        "model_link",
+        "kind",
+        "channel",
+        "shown_rows",
+        "events",
+        "sender",
+        "state",
+    )
+    list_filter = (
+        OneModelFilter,
+        ("kind", ChoicesDropdownFilter),
+        ("channel", ChoicesDropdownFilter),
+        ("received_at", RangeDateTimeFilter),
+    )
+    list_select_related = ("model", "version", "api_key", "user")
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    sortable_by = ()
+    fields = (
+        "shown_id",
+        "received",
+        "model_link",
+        "version_link",
+        "kind",
+        "channel",
+        "environment",
+        "shown_rows",
+        "events",
+        "sender",
+        "state",
+        "shown_digest",
+        "shown_root",
+    )
+    readonly_fields = fields
+
+    @display(description="Receipt")
+    def shown_id(self, receipt: Receipt) -> Any:
+        return code(receipt.public_id)
+
+    @display(description="Received")
+    def received(self, receipt: Receipt) -> str:
+        return f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @display(description="Model")
+    def model_link(self, receipt: Receipt) -> Any:
+        return link(receipt.model, length=40)
+
+    @display(description="Version")
+    def version_link(self, receipt: Receipt) -> Any:
+        return link(receipt.version, length=40)
+
+    @display(description="Rows")
+    def shown_rows(self, receipt: Receipt) -> str:
+        return count(receipt.rows)
+
+    @display(description="Events")
+    def events(self, receipt: Receipt) -> str:
+        return f"{at(receipt.first_event)} – {at(receipt.last_event)}"
+
+    @display(description="Sent by")
+    def sender(self, receipt: Receipt) -> str:
+        return str(receipt.api_key or receipt.user or EMPTY)
+
+    @display(description="State")
+    def state(self, receipt: Receipt) -> Badge:
+        if receipt.quarantine_id is not None:
+            return Badge("warn", "front_hand", "Quarantined")
+        if receipt.pending:
+            return Badge("calm", "hourglass_empty", "Waiting")
+        return Badge("good", "check_circle", "Counted")
+
+    @display(description="SHA-256 over the rows")
+    def shown_digest(self, receipt: Receipt) -> Any:
+        return code(bytes(receipt.digest).hex())
+
+    @display(description="Merkle root over the rows")
+    def shown_root(self, receipt: Receipt) -> Any:
+        return code(bytes(receipt.merkle_root).hex())

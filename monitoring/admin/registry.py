@@ -1,0 +1,74 @@
+"""The register of models with what was measured of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.contrib.admin.utils import unquote
+from unfold.decorators import display
+
+from governance.admin.display import Badge, measured
+from governance.admin.registry import RegisteredModelAdmin
+from governance.models import RegisteredModel
+from monitoring.admin.model_page import model_page
+
+
+@admin.register(RegisteredModel)
+class MonitoredModelAdmin(RegisteredModelAdmin):
+    list_display = (
+        "name",
+        "shown_health",
+        "risk",
+        "drift",
+        "version",
+        "risk_tier_shown",
+        "cadence",
+        "owner",
+        "last_prediction",
+    )
+    list_select_related = (
+        "owner",
+        "current_version__assessment",
+        "current_version__live_result",
+    )
+
+    @display(description="Drift", ordering="current_version__live_result__status")
+    def drift(self, model: RegisteredModel) -> Badge:
+        result = getattr(model.current_version, "live_result", None)
+        return measured(result.status if result else None)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # The reports of a live result are for the model's own page.
+        reports = ("drift", "quality", "fairness", "performance")
+        rows = super().get_queryset(request)
+        return rows.defer(*(f"current_version__live_result__{name}" for name in reports))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the model's state; its registration is edited at `?edit=1`."""
+        if request.method == "POST" or "edit" in request.GET:
+            return super().change_view(request, object_id, form_url, extra_context)
+        model = self.get_object(request, unquote(object_id))
+        if model is None:
+            # The same answer for what is missing and for what is another tenant's.
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": model.name,
+            "subtitle": None,
+            "opts": self.opts,
+            "original": model,
+            "page": model_page(model),
+            "can_edit": self.has_change_permission(request, model),
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/model_page.html", context)
