@@ -18,9 +18,9 @@ Kind = Literal["numeric", "categorical"]
 MAX_DISTINCT = 4_096
 QUANTILE_POINTS = 2_048
 MAX_CATEGORIES = 4_096
-# Sums serve moments and the Wasserstein interval alone; one for every cell would be
-# four fifths of a stored profile.
-MAX_SUMS = 512
+# Sums serve moments and the Wasserstein interval alone, yet eight bytes each: one for
+# every cell would be four fifths of a stored profile.
+MAX_SUMS = 128
 # Bounds the sorted copy that counting needs.
 ROWS_AT_ONCE = 1 << 20
 
@@ -117,10 +117,10 @@ def ranks(ascending: Floats, points: Floats) -> Ints:
 class NumericColumn:
     """The grid of one numeric column and its place in a tally.
 
-    Integers: 2m + 1 cells (below the first point, equal to it, between it and the
-    next, …, above the last), missing, invalid. Sums: values minus `centre`, one sum
-    below the first point and one from each bound up to the next; then the sum of
-    squares.
+    Integers: m + 1 open cells (below the first point, between it and the next, ...,
+    above the last), m counts of values equal to a point, missing, invalid. Sums:
+    values minus `centre`, one sum below the first point and one from each bound up to
+    the next; then the sum of squares.
     """
 
     name: str
@@ -156,7 +156,7 @@ class NumericColumn:
 
     @property
     def cells(self) -> slice:
-        """Where the 2m + 1 cells stand in a tally's ints."""
+        """Where the open cells and the points stand in a tally's ints."""
         return slice(self.first_int, self.first_int + 2 * len(self.points) + 1)
 
     @property
@@ -190,7 +190,8 @@ class NumericColumn:
     def _count(self, values: NDArray[Any] | Sequence[Any], into: Tally) -> None:
         ascending, missing, infinite = ordered(values)
         upto = ranks(ascending, self.points)
-        into.ints[self.cells] += np.diff(upto, prepend=0)
+        cells = np.diff(upto, prepend=0)
+        into.ints[self.cells] += np.concatenate((cells[::2], cells[1::2]))
         into.ints[self.cells.stop] += missing
         into.ints[self.cells.stop + 1] += infinite
         starts = np.append(0, upto[2 * self.bounds])

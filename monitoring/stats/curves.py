@@ -65,7 +65,9 @@ class Curve:
     @classmethod
     def of(cls, column: NumericColumn, tally: Tally) -> Self:
         """Return the column's part of the tally."""
-        cells = tally.ints[column.cells]
+        stored, size = tally.ints[column.cells], len(column.points)
+        cells = np.empty(2 * size + 1, np.int64)
+        cells[::2], cells[1::2] = stored[: size + 1], stored[size + 1 :]
         counts = np.cumsum(cells)
         n = int(counts[-1])
         missing, invalid = tally.ints[column.cells.stop : column.cells.stop + 2]

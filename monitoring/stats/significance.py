@@ -31,6 +31,11 @@ class NoDrift(NamedTuple):
     expected: float | None
     upper: float  # the 95 % point, or a figure above it
 
+    def in_units(self, unit: float) -> NoDrift:
+        """Return the figures of the score divided by `unit`."""
+        expected = None if self.expected is None else self.expected / unit
+        return NoDrift(expected, self.upper / unit)
+
 
 def ks_p_value(statistic: float, n_baseline: int, n: int) -> float:
     """Return the asymptotic p-value of the two-sample Kolmogorov-Smirnov statistic."""
@@ -67,9 +72,10 @@ def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
     """Return the no-drift figures of the distances over bins or categories.
 
     To first order, PSI is (1/N + 1/n) times a chi-square variable with B - 1 degrees
-    of freedom, and the squares of Hellinger and (in nats) Jensen-Shannon distance
-    are an eighth of PSI. Half the sum of |p - q| is at most half the root of that
-    chi-square variable (Cauchy-Schwarz), the largest |p - q| obeys Bonferroni.
+    of freedom, Kullback-Leibler divergence is half of it, and the squares of Hellinger
+    and (in nats) Jensen-Shannon distance are an eighth. Half the sum of |p - q| is at
+    most half the root of that chi-square variable (Cauchy-Schwarz), the largest
+    |p - q| obeys Bonferroni.
 
     Parameters
     ----------
@@ -96,6 +102,7 @@ def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
         ),
         "total_variation": NoDrift(variation, 0.5 * math.sqrt(upper)),
         "l_infinity": NoDrift(None, reach * worst),
+        "kl_divergence": NoDrift(mean / 2, upper / 2),
     }
 
 

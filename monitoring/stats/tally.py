@@ -6,26 +6,29 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from monitoring.stats.packing import (
+    Blob,
+    add_ints,
+    add_sums,
+    blocks_of,
+    pack_ints,
+    pack_sums,
+)
+from monitoring.stats.packing import Floats as Floats
+from monitoring.stats.packing import Ints as Ints
+
 Unseen = dict[str, dict[str, int]]
 
 OTHER = "__other__"
 MAX_UNSEEN_NAMES = 1_000
 
 _VERSION = 1
-_DENSE, _SPARSE = 0, 1
-_INT_TYPES = tuple(np.dtype(code) for code in ("<i1", "<i2", "<i4", "<i8"))
-_WIDEST = _INT_TYPES[-1]
-_FLOAT = np.dtype("<f8")
-# version, dtype of the ints, layout of the ints, layout of the sums, lengths of
-# both, stored ints, stored sums, ints too wide for the dtype, bytes of JSON
-_HEADER = struct.Struct("<BBBBIIIIII")
+# version, lengths of ints and sums, bytes of the names
+_HEADER = struct.Struct("<BIII")
 
 
 @dataclass(slots=True, eq=False)
@@ -106,33 +109,13 @@ class Tally:
         _merge_unseen(self.unseen, {column: names}, 1)
 
     def to_bytes(self) -> bytes:
-        """Return the tally in the smallest of the layouts that describe it.
-
-        Integers take the narrowest type under which the whole is smallest; the few
-        that don't fit follow as (index, int64) pairs. Each array is dense, or
-        sparse as (index, value) pairs.
-        """
-        width, layout, ints, count, patched = _smallest_ints(self.ints)
-        sum_layout, sums, sum_count = _smallest_sums(self.sums)
+        """Return the tally in few bytes (see `packing`)."""
         names = _unseen_json(self.unseen)
-        header = _HEADER.pack(
-            _VERSION,
-            width,
-            layout,
-            sum_layout,
-            len(self.ints),
-            len(self.sums),
-            count,
-            sum_count,
-            patched,
-            len(names),
-        )
-        return b"".join((header, ints, sums, names))
+        header = _HEADER.pack(_VERSION, len(self.ints), len(self.sums), len(names))
+        return b"".join((header, pack_ints(self.ints), pack_sums(self.sums), names))
 
     @classmethod
-    def from_bytes(
-        cls, data: bytes | memoryview, ints_length: int, sums_length: int
-    ) -> Self:
+    def from_bytes(cls, data: Blob, ints_length: int, sums_length: int) -> Self:
         """Return what `to_bytes` wrote.
 
         Raises
@@ -145,7 +128,7 @@ class Tally:
 
     @classmethod
     def merge_bytes(
-        cls, blobs: Iterable[bytes | memoryview], ints_length: int, sums_length: int
+        cls, blobs: Iterable[Blob], ints_length: int, sums_length: int
     ) -> Self:
         """Return the sum of many stored tallies, one vector add for each.
 
@@ -155,10 +138,14 @@ class Tally:
             As `from_bytes`.
 
         """
-        total = cls.empty(ints_length, sums_length)
+        blocks = blocks_of(ints_length)
+        total = cls(blocks.reshape(-1)[:ints_length], np.zeros(sums_length), {})
         with np.errstate(over="ignore", invalid="ignore"):
             for blob in blobs:
-                _add_bytes(total, blob)
+                try:
+                    _add_bytes(total, blocks, blob)
+                except (struct.error, IndexError) as error:
+                    raise ValueError(f"damaged tally: {len(blob)} bytes") from error
         return total
 
 
@@ -207,62 +194,6 @@ def _last_exact(names: Mapping[str, int]) -> str | None:
     return max((name for name in names if name != OTHER), default="")
 
 
-def _index_type(length: int) -> np.dtype[Any]:
-    return np.dtype("<u2") if length <= 1 << 16 else np.dtype("<u4")
-
-
-def _smallest_ints(values: Ints) -> tuple[int, int, bytes, int, int]:
-    """Return type, layout, bytes, values stored, and pairs stored behind them."""
-    index = _index_type(len(values))
-    nonzero = np.flatnonzero(values)
-    stored = values[nonzero]
-    sizes = []
-    for width, dtype in enumerate(_INT_TYPES):
-        wide = len(stored) - np.count_nonzero(_fits(stored, dtype))
-        pairs = wide * (index.itemsize + _WIDEST.itemsize)
-        sparse = (len(stored) - wide) * (index.itemsize + dtype.itemsize)
-        sizes.append((len(values) * dtype.itemsize + pairs, width, _DENSE))
-        sizes.append((sparse + pairs, width, _SPARSE))
-    _, width, layout = min(sizes)
-    dtype = _INT_TYPES[width]
-    fits = _fits(stored, dtype)
-    where, wide_where = nonzero[fits], nonzero[~fits]
-    if layout == _DENSE:
-        body = np.where(_fits(values, dtype), values, 0).astype(dtype).tobytes()
-        count = len(values)
-    else:
-        body = _pairs(where, values, dtype)
-        count = len(where)
-    return (
-        width,
-        layout,
-        body + _pairs(wide_where, values, _WIDEST),
-        count,
-        len(wide_where),
-    )
-
-
-def _fits(values: Ints, dtype: np.dtype[Any]) -> NDArray[np.bool_]:
-    limits = np.iinfo(dtype)
-    return (values >= limits.min) & (values <= limits.max)
-
-
-def _smallest_sums(values: Floats) -> tuple[int, bytes, int]:
-    """Return layout, bytes and number of values stored."""
-    nonzero = np.flatnonzero(values)
-    pair = _index_type(len(values)).itemsize + _FLOAT.itemsize
-    if len(nonzero) * pair < len(values) * _FLOAT.itemsize:
-        return _SPARSE, _pairs(nonzero, values, _FLOAT), len(nonzero)
-    return _DENSE, values.astype(_FLOAT).tobytes(), len(values)
-
-
-def _pairs(
-    where: NDArray[np.intp], values: Ints | Floats, dtype: np.dtype[Any]
-) -> bytes:
-    index = where.astype(_index_type(len(values)))
-    return index.tobytes() + values[where].astype(dtype).tobytes()
-
-
 def _unseen_json(unseen: Unseen) -> bytes:
     if not unseen:
         return b""
@@ -270,22 +201,9 @@ def _unseen_json(unseen: Unseen) -> bytes:
     return json.dumps(unseen, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _add_bytes(total: Tally, blob: bytes | memoryview) -> None:
-    try:
-        (
-            version,
-            width,
-            layout,
-            sum_layout,
-            ints_length,
-            sums_length,
-            count,
-            sum_count,
-            patched,
-            names,
-        ) = _HEADER.unpack_from(blob)
-    except struct.error as error:
-        raise ValueError(f"not a tally: {len(blob)} bytes") from error
+def _add_bytes(total: Tally, blocks: Ints, blob: Blob) -> None:
+    """Add a stored tally; `blocks` is the memory of the total's ints."""
+    version, ints_length, sums_length, names = _HEADER.unpack_from(blob)
     if version != _VERSION:
         raise ValueError(f"tally of version {version}, expected {_VERSION}")
     if (ints_length, sums_length) != (len(total.ints), len(total.sums)):
@@ -293,31 +211,9 @@ def _add_bytes(total: Tally, blob: bytes | memoryview) -> None:
             f"tally of {ints_length} ints and {sums_length} sums, "
             f"expected {len(total.ints)} and {len(total.sums)}"
         )
-    at = _HEADER.size
-    at = _add_array(total.ints, blob, at, layout, count, _INT_TYPES[width])
-    at = _add_array(total.ints, blob, at, _SPARSE, patched, _WIDEST)
-    at = _add_array(total.sums, blob, at, sum_layout, sum_count, _FLOAT)
+    at = add_ints(blocks, ints_length, blob, _HEADER.size)
+    at = add_sums(total.sums, blob, at)
     if at + names != len(blob):
-        raise ValueError(f"tally of {len(blob)} bytes, expected {at + names}")
+        raise ValueError(f"damaged tally: {len(blob)} bytes, expected {at + names}")
     if names:
         _merge_unseen(total.unseen, json.loads(bytes(blob[at:])), 1)
-
-
-def _add_array(
-    into: Ints | Floats,
-    blob: bytes | memoryview,
-    at: int,
-    layout: int,
-    count: int,
-    dtype: np.dtype[Any],
-) -> int:
-    """Add one stored array in place and return the offset behind it."""
-    if layout == _DENSE:
-        into += np.frombuffer(blob, dtype, count, at)
-        return at + count * dtype.itemsize
-    index = _index_type(len(into))
-    where = np.frombuffer(blob, index, count, at)
-    at += count * index.itemsize
-    # an index occurs once, so that fancy indexing adds all
-    into[where] += np.frombuffer(blob, dtype, count, at)
-    return at + count * dtype.itemsize

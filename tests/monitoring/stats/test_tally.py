@@ -78,10 +78,28 @@ def test_merging_nothing_is_the_empty_tally() -> None:
     ("value", "size"), [(1, 1), (-128, 1), (128, 2), (40_000, 4), (2**33, 8)]
 )
 def test_ints_take_the_narrowest_type(value: int, size: int) -> None:
-    length = 1_000
+    length = 4 * 256
     overhead = len(Tally.empty(length, 0).to_bytes())
     tally = Tally(np.full(length, value), np.zeros(0), {})
-    assert len(tally.to_bytes()) - overhead == length * size
+    blocks = 4 * 2  # two bytes say which block
+    assert len(tally.to_bytes()) - overhead - blocks == length * size
+
+
+def test_small_and_large_stretches_are_stored_each_in_its_type() -> None:
+    counts = np.zeros(100 * 256, np.int64)
+    counts[: 10 * 256] = 100
+    counts[20 * 256 : 30 * 256] = 10_000
+    tally = Tally(counts, np.zeros(0), {})
+    assert len(tally.to_bytes()) < 10 * 256 * 3 + 200
+    assert Tally.from_bytes(tally.to_bytes(), len(counts), 0) == tally
+
+
+def test_damaged_indices_are_refused() -> None:
+    tally = Tally.empty(300, 0)
+    tally.ints[-1] = 1
+    damaged = tally.to_bytes()[:-8] + b"\xff\xff" + tally.to_bytes()[-6:]
+    with pytest.raises(ValueError, match="damaged tally"):
+        Tally.from_bytes(damaged, 300, 0)
 
 
 def test_few_large_counts_do_not_widen_the_many_small_ones() -> None:
