@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from kombu import Connection
-from psycopg2.extensions import connection as ServerConnection
+from psycopg2.extensions import connection as ServerConnection  # noqa: N812
 
 from tests.environment import TEST_DATABASE_URL, cluster
 from tests.running_server import RunningServer
@@ -152,10 +152,15 @@ def browser_missing() -> str:
     return "" if any(map(shutil.which, names)) else f"none of {names} is installed"
 
 
+def curl_missing() -> str:
+    return "" if shutil.which("curl") else "it is not installed"
+
+
 NEEDS = {
     "rabbitmq": rabbitmq_missing,
     "redis": redis_missing,
     "browser": browser_missing,
+    "curl": curl_missing,
 }
 
 

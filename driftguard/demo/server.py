@@ -13,6 +13,8 @@ from driftguard.locks import FileLock
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 START_SECONDS = 180
 STOP_SECONDS = 60
+# Whoever listens everywhere is spoken to on this machine.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - only compared
 TAIL = 20  # lines of the log that an error shows
 
 
@@ -25,7 +27,7 @@ class Server:
         self.directory = directory
         self.host = host
         self.port = port
-        self.address = f"http://{host}:{port}"
+        self.address = f"http://{EVERYWHERE.get(host, host)}:{port}"
         self.log = directory / "demo" / "serve.log"
         self.child: subprocess.Popen[bytes] | None = None
 

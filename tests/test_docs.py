@@ -1,0 +1,73 @@
+"""The documentation says what is so: its commands run, its tables are complete."""
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.running_server import ROOT, RunningServer
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("**/*.md")), ROOT / "data" / "README.md"]
+
+
+def section(page: Path, heading: str) -> str:
+    """Return what stands under a heading of the second level."""
+    text = page.read_text(encoding="utf-8")
+    [body] = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return str(body)
+
+
+def settings_read() -> set[str]:
+    """Find every variable that the settings take from the environment."""
+    tree = ast.parse((ROOT / "driftguard" / "settings.py").read_text(encoding="utf-8"))
+    return {
+        str(node.args[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and re.fullmatch(r"environment\.\w+", ast.unparse(node.func))
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def test_the_configuration_table_lists_every_setting_and_no_other() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", section(README, "Configuration"), re.M)
+    assert sorted(rows) == sorted(settings_read())
+
+
+def test_the_readme_keeps_the_promises_of_the_tests() -> None:
+    promises = section(README, "What DriftGuard promises")
+    assert re.findall(r"\*\*(C\d)", promises) == ["C1", "C2", "C3"]
+    for path in re.findall(r"`(tests/\S+?)`", promises):
+        assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if not re.match(r"\w+:", link)]
+    missing = [link for link in local if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.server
+@pytest.mark.curl
+def test_the_first_calls_of_the_readme_run(server: RunningServer) -> None:
+    [script] = re.findall(
+        r"^```bash\n(.*?)^```", section(README, "First calls"), re.M | re.S
+    )
+    published = "HOST=http://127.0.0.1:8000"
+    assert published in script
+    done = subprocess.run(
+        [shutil.which("bash") or "bash", "-euo", "pipefail"],
+        input=script.replace(published, f"HOST={server.url}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert '"accepted":2' in done.stdout.replace(" ", "")
+    assert '"governance_status":"NOT_ASSESSED"' in done.stdout.replace(" ", "")
