@@ -16,14 +16,16 @@ from kombu.utils.json import dumps, loads
 
 
 class Channel(filesystem.Channel):
-    def _put(self, queue: str, payload: Any, **_: Any) -> None:
+    def _put(  # type: ignore[override]
+        self, queue: str, payload: Any, **_: Any
+    ) -> None:
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}"
         folder = Path(self.data_folder_out)
         draft = folder / f"{name}.draft"
         draft.write_text(dumps(payload), encoding="utf-8")
         draft.rename(folder / f"{name}.{queue}.msg")
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = Path(self.data_folder_in)
         for name in sorted(os.listdir(folder)):
             if name.partition(".")[2] != f"{queue}.msg":

@@ -58,12 +58,12 @@ class Broker:
         self.reached_at = time.monotonic()
 
     def answers(self) -> bool:
-        try:
-            with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as broker:
-                broker.connect()
-        except (OSError, OperationalError, *broker.connection_errors) as error:
-            logger.warning("The broker does not answer: %s", error)
-            return False
+        with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as connection:
+            try:
+                connection.ensure_connection(max_retries=1, timeout=2)
+            except (OSError, OperationalError) as error:
+                logger.warning("The broker does not answer: %s", error)
+                return False
         return True
 
 

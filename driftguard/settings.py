@@ -1,6 +1,6 @@
 """All settings, in one file; what differs between deployments is in the environment.
 
-docs/settings.md lists the variables. A ``.env`` file beside manage.py is read first;
+README.md lists the variables. A ``.env`` file beside manage.py is read first;
 the real environment wins over it.
 """
 

@@ -20,7 +20,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("command-center", RedirectView.as_view(pattern_name="admin:index")),
     path(
         "dashboard",
-        RedirectView.as_view(pattern_name="admin:governance_registeredmodel_changelist"),
+        RedirectView.as_view(
+            pattern_name="admin:governance_registeredmodel_changelist"
+        ),
     ),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

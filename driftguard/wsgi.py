@@ -29,7 +29,8 @@ class HotHandler(WSGIHandler):
     """Django's handler with the middleware of ``HOT_MIDDLEWARE`` only."""
 
     def load_middleware(self, is_async: bool = False) -> None:
-        handler = convert_exception_to_response(self._get_response)
+        view = self._get_response  # type: ignore[attr-defined]
+        handler = convert_exception_to_response(view)
         for path in reversed(settings.HOT_MIDDLEWARE):
             handler = convert_exception_to_response(import_string(path)(handler))
         self._middleware_chain = handler

@@ -16,11 +16,10 @@ DATA_DIRECTORY = Path(tempfile.mkdtemp(prefix="driftguard-tests-"))
 atexit.register(shutil.rmtree, DATA_DIRECTORY, ignore_errors=True)
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from driftguard.embedded.cluster import Cluster  # noqa: E402
+from driftguard.embedded.cluster import PORT, SUPERUSER, Cluster  # noqa: E402
 
 TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL", "")
 cluster = Cluster(DATA_DIRECTORY / "postgres", durable=False)
-where = cluster.connection_parameters()
 
 for name in ("DATABASE_OWNER_URL", "CELERY_BROKER_URL", "SITE_URL", "ALLOWED_HOSTS"):
     os.environ.pop(name, None)
@@ -29,7 +28,8 @@ os.environ.update(
         "DRIFTGUARD_ENV_FILE": "",
         "DRIFTGUARD_DATA_DIR": str(DATA_DIRECTORY),
         "DATABASE_URL": TEST_DATABASE_URL
-        or f"postgresql://{where['user']}@/postgres?host={where['host']}&port={where['port']}",
+        or f"postgresql://{SUPERUSER}@/postgres"
+        f"?host={cluster.socket_directory()}&port={PORT}",
         "SECRET_KEY": "of no value: only the tests of one run know this key",
         "OPEN_REGISTRATION": "true",
         "DEBUG": "false",

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db.backends.postgresql import base
 
-from driftguard.embedded.cluster import Cluster
+from driftguard.embedded.cluster import PORT, Cluster
 
 cluster = Cluster(
     settings.DATA_DIR / "postgres", keeper=settings.DATA_DIR / "serve.lock"
@@ -14,9 +14,8 @@ cluster = Cluster(
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
-        where = cluster.connection_parameters()
-        parameters = super().get_connection_params()
-        return {**parameters, "host": where["host"], "port": where["port"]}
+        where = {"host": str(cluster.socket_directory()), "port": PORT}
+        return super().get_connection_params() | where
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         cluster.attend()

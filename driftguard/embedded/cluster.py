@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from driftguard import roles, tether
 from driftguard.locks import FileLock
@@ -127,14 +128,19 @@ class Cluster:
         note.write_text(outside, encoding="utf-8")
         return Path(outside)
 
-    def connection_parameters(self, user: str = SUPERUSER) -> dict[str, str | int]:
-        return {"host": str(self.socket_directory()), "port": PORT, "user": user}
+    def connect(self) -> Connection:
+        """Connect as the superuser, outside DriftGuard's database."""
+        return psycopg2.connect(
+            host=str(self.socket_directory()),
+            port=PORT,
+            user=SUPERUSER,
+            dbname="postgres",
+            connect_timeout=3,
+        )
 
     def is_accepting(self) -> bool:
         try:
-            psycopg2.connect(
-                **self.connection_parameters(), dbname="postgres", connect_timeout=3
-            ).close()
+            self.connect().close()
         except psycopg2.OperationalError:
             return False
         return True
@@ -238,9 +244,7 @@ class Cluster:
 
     def prepare(self) -> None:
         """Make the roles and the database, if they are missing."""
-        connection = psycopg2.connect(
-            **self.connection_parameters(), dbname="postgres", connect_timeout=3
-        )
+        connection = self.connect()
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
