@@ -1,0 +1,31 @@
+"""``python -m tests.bench [NAME …]``: the measurements, each in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Return the modules here that can be run by themselves."""
+    return sorted(
+        path.stem
+        for path in HERE.glob("*.py")
+        if path.name != "__main__.py" and '__name__ == "__main__"' in path.read_text()
+    )
+
+
+def main(chosen: list[str]) -> int:
+    missed = []
+    for name in chosen or names():
+        print(f"\n{name}", flush=True)  # noqa: T201
+        command = [sys.executable, "-m", f"tests.bench.{name}"]
+        if subprocess.run(command, cwd=HERE.parents[1], check=False).returncode:
+            missed.append(name)
+    print(f"\nMissed: {', '.join(missed) or 'nothing'}", flush=True)  # noqa: T201
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
