@@ -134,7 +134,7 @@ class NumericColumn:
     @classmethod
     def fit(cls, name: str, values: Values, first_int: int, first_sum: int) -> Self:
         """Return the grid of the baseline's values."""
-        ascending, _, _ = ordered(_numbers(values))
+        ascending, _, _ = ordered(numbers(values))
         ascending += 0.0  # -0.0 becomes 0.0
         count = len(ascending)
         edges = psi_edges(ascending)
@@ -183,9 +183,9 @@ class NumericColumn:
 
     def count(self, values: Values, into: Tally) -> None:
         """Add the values to the tally; None and NaN are missing, ±inf invalid."""
-        numbers = _numbers(values)
-        for start in range(0, len(numbers), ROWS_AT_ONCE):
-            self._count(numbers[start : start + ROWS_AT_ONCE], into)
+        rows = numbers(values)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            self._count(rows[start : start + ROWS_AT_ONCE], into)
 
     def _count(self, values: NDArray[Any] | Sequence[Any], into: Tally) -> None:
         ascending, missing, infinite = ordered(values)
@@ -256,7 +256,8 @@ class CategoricalColumn:
             into.add_unseen(self.name, counts)
 
 
-def _numbers(values: Values) -> NDArray[Any] | Sequence[Any]:
+def numbers(values: Values) -> NDArray[Any] | Sequence[Any]:
+    """Return the values, which must not be codes."""
     if isinstance(values, Codes):
         raise TypeError("a numeric column has values, not codes")
     return values
