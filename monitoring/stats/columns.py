@@ -83,34 +83,38 @@ def psi_edges(values: Floats) -> Floats:
     return np.unique(edges) + 0.0
 
 
-def ranks(ascending: Floats, points: Floats) -> Ints:
-    """Return how many values lie below and up to each point.
+def limits(ascending: Floats, points: Floats) -> tuple[Ints, Ints]:
+    """Return how many values lie below each point, and how many up to it.
 
     Parameters
     ----------
-    ascending : array, shape (n,)
+    ascending : array, shape (n,), n > 0
         Sorted finite values.
     points : array, shape (m,)
         Rising grid points.
 
     Returns
     -------
-    int64 array, shape (2 m + 1,)
-        Number below point 0, up to point 0, below point 1, …, up to the last, n.
+    below, upto : int64 array, shape (m,)
+        Where no value equals a point, both are the same array.
 
     """
-    size = len(points)
-    result = np.empty(2 * size + 1, np.int64)
-    result[-1] = len(ascending)
     below = np.searchsorted(ascending, points)
-    result[:-1:2] = below
-    result[1::2] = below
-    if size and len(ascending):
-        # the second search only where the first one hit: on continuous data, nowhere
-        nearest = ascending[np.minimum(below, len(ascending) - 1)]
-        hits = np.flatnonzero(nearest == points)
-        result[2 * hits + 1] = np.searchsorted(ascending, points[hits], "right")
-    return result
+    # the second search only where the first one hit: on continuous data, nowhere
+    hits = ascending.take(below, mode="clip") == points
+    if not hits.any():
+        return below, below
+    upto = below.copy()
+    upto[hits] = np.searchsorted(ascending, points[hits], "right")
+    return below, upto
+
+
+def between(ascending: Floats, edges: Floats) -> Ints:
+    """Return the counts of the right-closed bins between the edges, outer ones open."""
+    ends = np.empty(len(edges) + 2, np.int64)
+    ends[0], ends[-1] = 0, len(ascending)
+    ends[1:-1] = np.searchsorted(ascending, edges, "right")
+    return ends[1:] - ends[:-1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,18 +193,22 @@ class NumericColumn:
 
     def _count(self, values: NDArray[Any] | Sequence[Any], into: Tally) -> None:
         ascending, missing, infinite = ordered(values)
-        upto = ranks(ascending, self.points)
-        cells = np.diff(upto, prepend=0)
-        into.ints[self.cells] += np.concatenate((cells[::2], cells[1::2]))
         into.ints[self.cells.stop] += missing
         into.ints[self.cells.stop + 1] += infinite
-        starts = np.append(0, upto[2 * self.bounds])
+        if not len(ascending):
+            return
+        below, upto = limits(ascending, self.points)
+        cells = into.ints[self.cells]
+        size = len(self.points)
+        cells[0] += below[0] if size else len(ascending)
+        cells[1:size] += below[1:] - upto[:-1]
+        cells[size] += len(ascending) - upto[-1] if size else 0
+        cells[size + 1 :] += upto - below
+        starts = np.append(0, below[self.bounds])
         filled = np.diff(starts, append=len(ascending)) > 0
         with np.errstate(over="ignore", invalid="ignore"):
             ascending -= self.centre
-            if filled.any():
-                sums = np.add.reduceat(ascending, starts[filled])
-                into.sums[self.sums][filled] += sums
+            into.sums[self.sums][filled] += np.add.reduceat(ascending, starts[filled])
             into.sums[self.sums.stop] += ascending @ ascending
 
 

@@ -15,11 +15,12 @@ from monitoring.stats import shares
 from monitoring.stats.columns import (
     Kind,
     Values,
+    between,
     by_category,
+    limits,
     numbers,
     ordered,
     psi_edges,
-    ranks,
 )
 from monitoring.stats.tally import Floats, Ints
 
@@ -31,7 +32,8 @@ class NumericReference:
     """A numeric baseline column, ready to be compared."""
 
     points: Floats  # distinct values
-    upto: Floats  # share below point 0, up to it, below point 1, …
+    before: Floats  # share of values below each point
+    upto: Floats  # share of values up to each point
     edges: Floats
     bins: Ints
 
@@ -41,20 +43,27 @@ class NumericReference:
         ascending, _, _ = ordered(numbers(values))
         points = ascending[np.diff(ascending, prepend=-np.inf) > 0]
         edges = psi_edges(ascending)
-        upto = ranks(ascending, points) / max(len(ascending), 1)
-        return cls(points, upto, edges, _bins(ascending, edges))
+        before = np.searchsorted(ascending, points) / max(len(ascending), 1)
+        upto = np.append(before[1:], 1.0)[: len(points)]
+        return cls(points, before, upto, edges, between(ascending, edges))
 
     def scores(self, values: Values) -> Scores:
         """Return D and PSI, nothing if a side has no value."""
         ascending, _, _ = ordered(numbers(values))
         if not len(ascending) or not len(self.points):
             return {}
-        upto = ranks(ascending, self.points) / len(ascending)
-        np.subtract(upto, self.upto, out=upto)
-        return {
-            "ks_test": float(np.abs(upto, out=upto).max()),
-            "psi": shares.psi(self.bins, _bins(ascending, self.edges)),
-        }
+        bins = between(ascending, self.edges)
+        return {"ks_test": self._ks(ascending), "psi": shares.psi(self.bins, bins)}
+
+    def _ks(self, ascending: Floats) -> float:
+        below, upto = limits(ascending, self.points)
+        share = below / len(ascending)
+        if upto is below:
+            # the window's curve is flat at every step of the baseline's
+            return float(max((share - self.before).max(), (self.upto - share).max()))
+        after = upto / len(ascending)
+        gaps = np.abs(share - self.before).max(), np.abs(after - self.upto).max()
+        return float(max(gaps))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +123,3 @@ def kernel(baseline: Reference, window: Mapping[str, Values]) -> dict[str, Score
         for name, reference in baseline.items()
         if name in window
     }
-
-
-def _bins(ascending: Floats, edges: Floats) -> Ints:
-    ends = np.searchsorted(ascending, edges, "right")
-    return np.diff(ends, prepend=0, append=len(ascending))

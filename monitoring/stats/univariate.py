@@ -15,7 +15,14 @@ from typing import Any, Literal
 import numpy as np
 
 from monitoring.stats import shares
-from monitoring.stats.columns import Codes, Values, by_category, ordered, psi_edges
+from monitoring.stats.columns import (
+    Codes,
+    Values,
+    between,
+    by_category,
+    ordered,
+    psi_edges,
+)
 from monitoring.stats.significance import chi_square_p_value
 from monitoring.stats.tally import Floats, Ints
 
@@ -240,11 +247,7 @@ def bin_counts(
         edges = psi_edges(first)
     else:
         edges = np.histogram_bin_edges(first, bins)[1:-1]
-    ends = [np.searchsorted(side, edges, "right") for side in (first, second)]
-    return (
-        np.diff(ends[0], prepend=0, append=len(first)),
-        np.diff(ends[1], prepend=0, append=len(second)),
-    )
+    return between(first, edges), between(second, edges)
 
 
 def category_counts(baseline: Values, window: Values) -> tuple[Ints, Ints]:
