@@ -3,6 +3,7 @@ from django.contrib.admin.apps import SimpleAdminConfig
 
 
 class DriftGuardConfig(AppConfig):
+    default = True
     name = "driftguard"
     verbose_name = "DriftGuard"
 

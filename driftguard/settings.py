@@ -41,7 +41,6 @@ NUM_PROXIES = environment.integer("NUM_PROXIES", 0)
 # Ordinary work is done as driftguard_app, migrations as driftguard_owner.
 EXTERNAL_DATABASE = environment.database("DATABASE_URL")
 EMBEDDED = EXTERNAL_DATABASE is None
-OWNER_ROLE = "driftguard_owner"
 APP_ROLE = "driftguard_app"
 # What the role that migrates logs in with, where it differs from DATABASE_URL.
 OWNER_DATABASE = environment.database("DATABASE_OWNER_URL")
@@ -165,6 +164,9 @@ USE_I18N = True
 
 # People.
 AUTH_USER_MODEL = "governance.User"
+# The e-mail address is unique however it is capitalised, by a constraint that this
+# check does not see.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from kombu import Connection
 from psycopg2.extensions import connection as ServerConnection  # noqa: N812
+from pytest_django import DjangoDbBlocker
 
 from tests.environment import TEST_DATABASE_URL, cluster
 from tests.running_server import RunningServer
@@ -72,7 +73,7 @@ def clone() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     if not TEST_DATABASE_URL:
         cluster.attend()
     execute(f"CREATE DATABASE {TEMPLATE}")
@@ -87,7 +88,7 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def cloned_db(
-    django_db_setup: None, django_db_blocker: pytest.FixtureRequest
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[str]:
     """Give the test a database of its own, in which it really commits.
 
