@@ -1,0 +1,172 @@
+"""What every ordinary view of the API has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from rest_framework import serializers
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from governance.actions.audit import Actor
+from governance.actions.credentials import Credential
+from governance.api import parsers
+from governance.api.authentication import CredentialAuthentication, HasScope
+from governance.exceptions import InvalidError, NotFoundError, fault
+from governance.models import RegisteredModel
+
+HIGHEST_LIMIT = 1000
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """JSON in, JSON out, whatever the headers ask for."""
+
+    def select_parser(
+        self, request: Request, parsers: Iterable[BaseParser]
+    ) -> BaseParser:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, str(first.media_type)
+
+
+class ApiView(APIView):
+    """A view whose caller is known and may do what the method does.
+
+    Unknown query parameters are refused: a misspelt filter must not answer with
+    everything.
+    """
+
+    authentication_classes = [CredentialAuthentication]
+    permission_classes: Sequence[type[BasePermission]] = [HasScope]
+    parser_classes = [parsers.StrictJSONParser]
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = AlwaysJSON
+    required_scopes: ClassVar[Mapping[str, str]] = {}
+    query_parameters: ClassVar[Mapping[str, frozenset[str]]] = {}
+    largest_body = parsers.LARGEST_BODY
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        parsers.check_headers(request.META, largest=self.largest_body)
+        known = self.query_parameters.get(str(request.method), frozenset())
+        if unknown := sorted(request.query_params.keys() - known):
+            raise InvalidError(
+                errors=[
+                    fault(name, code="unknown_parameter", detail="no parameter here")
+                    for name in unknown
+                ]
+            )
+
+    @property
+    def credential(self) -> Credential:
+        found: Any = self.request.auth
+        return cast(Credential, found)
+
+    @property
+    def actor(self) -> Actor:
+        return self.credential.actor
+
+    def model(self, reference: str) -> RegisteredModel:
+        """Return the caller's model with this id or slug, or raise NotFoundError."""
+        found = (
+            RegisteredModel.objects.for_organization(self.credential.organization_id)
+            .named(reference)
+            .select_related("organization", "owner", "current_version")
+            .first()
+        )
+        if found is None:
+            raise NotFoundError
+        return found
+
+
+def limit_of(
+    request: Request, *, default: int = 100, highest: int = HIGHEST_LIMIT
+) -> int:
+    """Return the query parameter `limit`, from 1 to `highest`."""
+    text = request.query_params.get("limit", str(default))
+    if (
+        text.isascii()
+        and text.isdigit()
+        and len(text) < 9
+        and 1 <= int(text) <= highest
+    ):
+        return int(text)
+    raise InvalidError(
+        errors=[
+            fault("limit", code="range", detail=f"expected a whole number to {highest}")
+        ]
+    )
+
+
+def flag_of(request: Request, name: str) -> bool:
+    """Return a query parameter that is `true` or `false`; absent is false."""
+    text = request.query_params.get(name, "false")
+    if text in {"true", "false"}:
+        return text == "true"
+    raise InvalidError(
+        errors=[fault(name, code="flag", detail="expected true or false")]
+    )
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it doesn't know, by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = data.keys() - self.fields.keys() if isinstance(data, Mapping) else ()
+        if unknown:
+            raise serializers.ValidationError(
+                {
+                    name: [serializers.ErrorDetail("is no field here", "unknown_field")]
+                    for name in sorted(unknown)
+                }
+            )
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """Text only: a number isn't turned into it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class NumberField(serializers.FloatField):
+    """A number only: neither `true` nor `"12"` is one."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
+class FlagField(serializers.BooleanField):
+    """`true` or `false`: not 1, not "yes"."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+def validated(
+    serializer: type[serializers.Serializer[Any]], request: Request
+) -> dict[str, Any]:
+    """Return the body's validated fields; every fault is in the answer."""
+    instance = serializer(data=request.data)
+    instance.is_valid(raise_exception=True)
+    found: dict[str, Any] = instance.validated_data
+    return found
