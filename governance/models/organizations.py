@@ -59,6 +59,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email
 
+    def get_full_name(self) -> str:
+        """Return the name; the admin asks for it under Django's own word."""
+        return self.name
+
 
 class Organization(models.Model):
     """A tenant. Everything that a customer owns carries its id."""
@@ -92,6 +96,7 @@ class Membership(TenantModel):
     granted_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "member"
         constraints = [
             models.UniqueConstraint(
                 fields=("organization", "user", "role"), name="membership_unique"
@@ -151,6 +156,7 @@ class ApiKey(TenantModel):
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API key"
         ordering = ("-created_at",)
 
     def __str__(self) -> str:

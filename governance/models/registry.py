@@ -65,6 +65,7 @@ class RegisteredModel(TenantModel):
     objects = RegisteredModelQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "model"
         ordering = ("name",)
         constraints = [
             models.UniqueConstraint(
@@ -124,6 +125,7 @@ class ModelVersion(TenantModel):
     last_prediction_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
+        verbose_name = "version"
         ordering = ("-created_at", "-id")
         constraints = [
             models.UniqueConstraint(
