@@ -144,7 +144,7 @@ def class_metrics(hits: Ints, predicted: Ints, actual: Ints) -> Metrics:
     """
     n = int(actual.sum())
     if n <= 0:
-        return {name: absent(0, "there are no labels") for name in _MACRO}
+        return {name: absent(0, "there are no labels") for name in MACRO}
     occurring = (predicted > 0) | (actual > 0)
     tp, guessed, true = hits[occurring], predicted[occurring], actual[occurring]
     recalls = _shares(tp, true)
@@ -160,7 +160,7 @@ def class_metrics(hits: Ints, predicted: Ints, actual: Ints) -> Metrics:
     }
 
 
-_MACRO = (
+MACRO = (
     "accuracy",
     "balanced_accuracy",
     "precision",
@@ -174,18 +174,17 @@ def _shares(part: Ints, whole: Ints) -> Floats:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def roc_auc(positives: Ints, negatives: Ints) -> Metric:
+def roc_auc(positives: Ints, negatives: Ints, blurred: Ints | None = None) -> Metric:
     """Return the area under the ROC curve with its DeLong interval.
-
-    Scores within a cell count as ties. That is exact where each cell is one score; a
-    cell of several scores leaves the area uncertain by half of the pairs in it, which
-    widens the interval.
 
     Parameters
     ----------
     positives, negatives : int arrays, shape (m,)
-        Labelled rows per cell, the cells in rising order of the score. See `cells_of`
-        and `monitoring.stats.outcomes`, where every other cell is one score.
+        Labelled rows per cell, the cells in rising order of the score. Scores within a
+        cell count as ties.
+    blurred : int array or None
+        The cells that hold several scores. Half of the pairs within them is how far
+        the area may be off; the interval is widened by that.
 
     References
     ----------
@@ -209,7 +208,10 @@ def roc_auc(positives: Ints, negatives: Ints) -> Metric:
     if variance == 0 or min(p, q) == 1:
         # Without an overlap DeLong's variance is 0, as if the area were known.
         low, high = wilson(area * min(p, q), min(p, q))
-    return Metric(area, p + q, max(low, 0.0), min(high, 1.0))
+    blur = 0.0
+    if blurred is not None:
+        blur = float(positives[blurred] @ negatives[blurred]) / (2 * p * q)
+    return Metric(area, p + q, max(low - blur, 0.0), min(high + blur, 1.0))
 
 
 def cells_of(scores: Floats, labels: NDArray[np.bool_]) -> tuple[Ints, Ints]:
