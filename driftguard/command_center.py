@@ -21,8 +21,8 @@ from django.db.models import (
 from django.db.models.functions import Coalesce, TruncHour
 from django.utils import timezone
 
-from governance.admin.display import Badge, health
 from governance.admin.addresses import changelist
+from governance.admin.display import Badge, health
 from governance.models import (
     Finding,
     GovernanceStatus,
@@ -160,11 +160,11 @@ def _ingestion(organization: Organization) -> Ingestion:
         # The primary key begins with the time of arrival: the index finds the day.
         receipts.filter(pk__gte=_first_id(first), received_at__gte=first)
         .order_by()
-        .values_list("kind", hour=TruncHour("received_at"))
+        .values_list("kind", TruncHour("received_at"))
         .annotate(Sum("rows"))
     )
     rows: dict[datetime, int] = {}
-    totals = {kind: 0 for kind in Receipt.Kind.values}
+    totals = dict.fromkeys(Receipt.Kind.values, 0)
     for kind, hour, number in accepted:
         totals[kind] += number
         if kind == Receipt.Kind.PREDICTIONS:

@@ -74,7 +74,8 @@ class DriftGuardSite(UnfoldAdminSite):
         if seat is None:
             raise PermissionError("admin_view lets nobody in without a seat")
         context = {"overview": overview(seat.organization), **(extra_context or {})}
-        return super().index(request, context)
+        response: TemplateResponse = super().index(request, context)
+        return response
 
     def organizations(self, request: HttpRequest) -> HttpResponse:
         """List the person's organizations; a POST switches to one of them."""
@@ -86,5 +87,5 @@ class DriftGuardSite(UnfoldAdminSite):
             "title": "Organizations",
             "seat": seat_of(request),
         }
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return TemplateResponse(request, "admin/organizations.html", context)

@@ -1,19 +1,34 @@
 """The words of governance/admin/display.py, for templates."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 from django import template
 
-from governance.admin import display
+from governance.admin import addresses, display
 
 register = template.Library()
 
-register.filter("ago", display.ago)
-register.filter("at", display.at)
-register.filter("count", display.count)
-register.filter("figure", display.figure)
-register.filter("health", display.health)
+
+def of_maybe(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Take what a template couldn't find, which arrives as "", for None."""
+
+    @functools.wraps(function)
+    def filtered(value: Any, *arguments: Any) -> Any:
+        return function(None if value == "" else value, *arguments)
+
+    return filtered
+
+
+register.filter("ago", of_maybe(display.ago))
+register.filter("at", of_maybe(display.at))
+register.filter("count", of_maybe(display.count))
+register.filter("figure", of_maybe(display.figure))
+register.filter("health", of_maybe(display.health))
 register.filter("life_cycle", display.life_cycle)
-register.filter("measured", display.measured)
-register.filter("page", display.address)
-register.filter("probability", display.probability)
+register.filter("measured", of_maybe(display.measured))
+register.filter("page", addresses.change)
+register.filter("probability", of_maybe(display.probability))
 register.filter("severity", display.severity)
-register.filter("share", display.share)
+register.filter("share", of_maybe(display.share))

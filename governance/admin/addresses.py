@@ -7,9 +7,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 
-def changelist(model: type[models.Model], **parameters: Any) -> str:
-    """Return the address of a model's list, narrowed by query parameters."""
-    options = model._meta
+def changelist(table: type[models.Model], /, **parameters: Any) -> str:
+    """Return the address of a table's list, narrowed by query parameters."""
+    options = table._meta
     address = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
     return f"{address}?{urlencode(parameters)}" if parameters else address
 

@@ -11,14 +11,27 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from governance.admin.display import code, json_block
+from governance.admin.display import Badge, code, json_block
 from governance.admin.tenancy import Role, TenantAdmin
 from governance.models import AuditEntry, AuditPayload
+
+# How tables are called in the trail, and how people call them.
+TYPES = {
+    "apikey": "API key",
+    "modelversion": "version",
+    "policyversion": "policy",
+    "registeredmodel": "model",
+}
+OUTCOMES = {
+    AuditEntry.Outcome.DONE.value: Badge("good", "check_circle", "Done"),
+    AuditEntry.Outcome.DENIED.value: Badge("bad", "block", "Denied"),
+    AuditEntry.Outcome.FAILED.value: Badge("warn", "error", "Failed"),
+}
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(TenantAdmin):
-    list_display = ("seq", "when", "actor_label", "action", "about", "outcome")
+    list_display = ("seq", "when", "actor", "action", "about", "shown_outcome")
     list_filter = (
         ("outcome", ChoicesDropdownFilter),
         ("action", FieldTextFilter),
@@ -31,11 +44,10 @@ class AuditEntryAdmin(TenantAdmin):
     fields = (
         "seq",
         "when",
-        "actor_type",
-        "actor_label",
+        "actor",
         "action",
         "about",
-        "outcome",
+        "shown_outcome",
         "request_id",
         "before_and_after",
         "shown_body",
@@ -53,9 +65,19 @@ class AuditEntryAdmin(TenantAdmin):
     def when(self, entry: AuditEntry) -> str:
         return f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
 
+    @display(description="Actor")
+    def actor(self, entry: AuditEntry) -> str:
+        kind = "" if entry.actor_type == "user" else f" ({entry.actor_type})"
+        return f"{entry.actor_label or entry.actor_id}{kind}".replace("_", " ")
+
+    @display(description="Outcome", ordering="outcome")
+    def shown_outcome(self, entry: AuditEntry) -> Badge:
+        return OUTCOMES.get(entry.outcome, Badge("calm", "help", entry.outcome))
+
     @display(description="Object")
     def about(self, entry: AuditEntry) -> str:
-        return f"{entry.object_type} {entry.object_label or entry.object_id}".strip()
+        kind = TYPES.get(entry.object_type, entry.object_type)
+        return f"{kind} {entry.object_label or entry.object_id}".strip()
 
     @display(description="Before and after")
     def before_and_after(self, entry: AuditEntry) -> Any:

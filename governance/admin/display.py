@@ -14,10 +14,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from governance.admin.addresses import change as address
+from governance.admin.addresses import change
 from governance.models import Finding, GovernanceStatus, ModelVersion
 
-EMPTY = "–"
+EMPTY = "\N{EN DASH}"
 # "\xa0" keeps a figure and its unit on one line.
 NBSP = "\xa0"
 
@@ -73,12 +73,12 @@ SEVERITY = {
 
 
 def health(status: str | None) -> Badge:
-    """The governance status of a version; one without any is not assessed."""
+    """Show the governance status of a version; without any it is not assessed."""
     return HEALTH[GovernanceStatus(status or GovernanceStatus.NOT_ASSESSED)]
 
 
 def measured(status: str | None) -> Badge:
-    """The status of one measurement."""
+    """Show the status of one measurement."""
     if not status:
         return MEASURED["no_data"]
     words = status.replace("_", " ").capitalize()
@@ -86,7 +86,7 @@ def measured(status: str | None) -> Badge:
 
 
 def life_cycle(version: ModelVersion) -> Badge:
-    """The approval of a version, which is another thing than its health."""
+    """Show the approval of a version, which is another thing than its health."""
     tone, icon = LIFE_CYCLE_TONES.get(
         ModelVersion.Status(version.status), ("calm", "edit_note")
     )
@@ -159,7 +159,7 @@ def link(row: models.Model | None, text: str | None = None, length: int = 80) ->
     words = str(row) if text is None else text
     return format_html(
         '<a href="{}" title="{}">{}</a>',
-        address(row),
+        change(row),
         words[:500],
         truncatechars(words, length),
     )
@@ -168,9 +168,7 @@ def link(row: models.Model | None, text: str | None = None, length: int = 80) ->
 def code(text: str | None, length: int = 200) -> Any:
     if not text:
         return EMPTY
-    return format_html(
-        '<code class="dg-code">{}</code>', truncatechars(text, length)
-    )
+    return format_html('<code class="dg-code">{}</code>', truncatechars(text, length))
 
 
 def json_block(value: Any) -> Any:

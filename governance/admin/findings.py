@@ -11,7 +11,14 @@ from governance.models import Finding, RegisteredModel
 
 @admin.register(Finding)
 class FindingAdmin(TenantAdmin):
-    list_display = ("title", "shown_severity", "model", "status", "opened", "last_seen")
+    list_display = (
+        "title",
+        "shown_severity",
+        "version_link",
+        "status",
+        "opened",
+        "last_seen",
+    )
     list_filter = (
         ("severity", ChoicesDropdownFilter),
         ("status", ChoicesDropdownFilter),
@@ -23,7 +30,7 @@ class FindingAdmin(TenantAdmin):
         "title",
         "shown_severity",
         "status",
-        "model",
+        "version_link",
         "version",
         "cause",
         "occurrences",
@@ -39,7 +46,7 @@ class FindingAdmin(TenantAdmin):
         return severity(finding)
 
     @display(description="Model", ordering="version__model__name")
-    def model(self, finding: Finding) -> Any:
+    def version_link(self, finding: Finding) -> Any:
         return link(finding.version.model, str(finding.version), 40)
 
     @display(description="Opened", ordering="opened_at")

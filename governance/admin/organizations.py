@@ -19,8 +19,8 @@ from unfold.widgets import (
 )
 
 from governance.actions import credentials, organizations
-from governance.admin.display import Badge, ago, code
 from governance.admin.addresses import changelist
+from governance.admin.display import Badge, ago, code
 from governance.admin.tenancy import Role, TenantAdmin, actor_of, seat_of
 from governance.exceptions import GovernanceError
 from governance.models import ApiKey, Membership, User
@@ -47,7 +47,7 @@ def leave_dialog(address: str) -> HttpResponse:
     return HttpResponse(headers={"HX-Redirect": address})
 
 
-class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
+class MembershipForm(forms.ModelForm):
     email = forms.EmailField(
         label="E-mail",
         widget=UnfoldAdminEmailInputWidget(),
@@ -132,7 +132,7 @@ class MembershipAdmin(TenantAdmin):
         return membership.user.email
 
 
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in credentials.SCOPES],
         initial=credentials.ORDINARY_SCOPES,
@@ -187,7 +187,10 @@ class ApiKeyAdmin(TenantAdmin):
     add_roles = frozenset({Role.OWNER})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {**super().get_changeform_initial_data(request), "owner": request.user.pk}
+        return {
+            **super().get_changeform_initial_data(request),
+            "owner": request.user.pk,
+        }
 
     def save_model(
         self, request: HttpRequest, obj: ApiKey, form: Any, change: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from governance.actions import registry
 from governance.admin.display import (
     EMPTY,
     Badge,
@@ -20,7 +21,7 @@ from governance.admin.display import (
     life_cycle,
     link,
 )
-from governance.admin.tenancy import Role, TenantAdmin, related_filter
+from governance.admin.tenancy import Role, TenantAdmin, actor_of, related_filter
 from governance.models import GovernanceStatus, ModelVersion, RegisteredModel
 
 
@@ -50,7 +51,7 @@ class HealthFilter(DropdownFilter):
 class RegisteredModelAdmin(TenantAdmin):
     """The list of models, and the form of what people say about one."""
 
-    list_display = (
+    list_display: tuple[str, ...] = (
         "name",
         "shown_health",
         "risk",
@@ -66,7 +67,10 @@ class RegisteredModelAdmin(TenantAdmin):
         ("cadence", ChoicesDropdownFilter),
     )
     search_fields = ("name", "slug", "description", "external_ref", "owner__email")
-    list_select_related = ("owner", "current_version__assessment")
+    list_select_related: ClassVar[tuple[str, ...]] = (
+        "owner",
+        "current_version__assessment",
+    )
     fields = (
         "name",
         "slug",
@@ -79,6 +83,12 @@ class RegisteredModelAdmin(TenantAdmin):
     )
     readonly_fields = ("name", "slug")
     change_roles = frozenset({Role.OWNER, Role.MODEL_OWNER})
+
+    def save_model(
+        self, request: HttpRequest, obj: RegisteredModel, form: Any, change: bool
+    ) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        registry.update(obj, changes=changes, actor=actor_of(request))
 
     @display(description="Health", ordering="current_version__assessment__status")
     def shown_health(self, model: RegisteredModel) -> Badge:

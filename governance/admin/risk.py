@@ -21,13 +21,20 @@ def sentences(texts: list[str]) -> Any:
 
 @admin.register(RiskScore)
 class RiskScoreAdmin(TenantAdmin):
-    list_display = ("when", "model", "shown_score", "drift", "fairness", "shown_health")
+    list_display = (
+        "when",
+        "version_link",
+        "shown_score",
+        "drift",
+        "fairness",
+        "shown_health",
+    )
     list_filter = (
         related_filter(RegisteredModel, "model", "model"),
         ("governance_status", ChoicesDropdownFilter),
         ("computed_at", RangeDateTimeFilter),
     )
-    list_select_related = ("model", "version__model")
+    list_select_related = ("version__model",)
     # The history grows with every hour of every model; it is not worth counting.
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -50,8 +57,8 @@ class RiskScoreAdmin(TenantAdmin):
         return at(score.computed_at)
 
     @display(description="Version", ordering="model__name")
-    def model(self, score: RiskScore) -> Any:
-        return link(score.model, str(score.version), 40)
+    def version_link(self, score: RiskScore) -> Any:
+        return link(score.version.model, str(score.version), 40)
 
     @display(description="Risk", ordering="score")
     def shown_score(self, score: RiskScore) -> str:
@@ -80,7 +87,7 @@ class RiskScoreAdmin(TenantAdmin):
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(TenantAdmin):
-    list_display = ("when", "model", "before", "now")
+    list_display = ("when", "version_link", "before", "now")
     list_filter = (
         related_filter(RegisteredModel, "version__model", "model"),
         ("status", ChoicesDropdownFilter),
@@ -95,7 +102,7 @@ class StatusChangeAdmin(TenantAdmin):
         return at(row.since)
 
     @display(description="Version", ordering="version__model__name")
-    def model(self, row: StatusChange) -> Any:
+    def version_link(self, row: StatusChange) -> Any:
         return link(row.version.model, str(row.version), 40)
 
     @display(description="Before", ordering="previous")
@@ -113,21 +120,28 @@ class StatusChangeAdmin(TenantAdmin):
 
 @admin.register(Evidence)
 class EvidenceAdmin(TenantAdmin):
-    list_display = ("id", "model", "window", "created_at")
+    list_display = ("id", "version_link", "window", "created_at")
     list_filter = (related_filter(RegisteredModel, "version__model", "model"),)
     list_select_related = ("version__model",)
     paginator = InfinitePaginator
     show_full_result_count = False
-    fields = ("version", "window", "created_at", "digest", "shown_source", "shown_facts")
+    fields = (
+        "version",
+        "window",
+        "created_at",
+        "digest",
+        "shown_source",
+        "shown_facts",
+    )
     readonly_fields = fields
 
     @display(description="Version")
-    def model(self, evidence: Evidence) -> Any:
+    def version_link(self, evidence: Evidence) -> Any:
         return link(evidence.version.model, str(evidence.version), 40)
 
     @display(description="Window")
     def window(self, evidence: Evidence) -> str:
-        return f"{at(evidence.window_start)} – {at(evidence.window_end)}"
+        return f"{at(evidence.window_start)} to {at(evidence.window_end)}"
 
     @display(description="Source")
     def shown_source(self, evidence: Evidence) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as BaseModelAdmin
+from django.contrib.admin import ShowFacets
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import urlencode
@@ -60,7 +61,9 @@ def _find_seat(request: HttpRequest) -> Seat | None:
             "organization__name", "organization_id"
         )
     )
-    organizations = tuple({m.organization_id: m.organization for m in memberships}.values())
+    organizations = tuple(
+        {m.organization_id: m.organization for m in memberships}.values()
+    )
     if not organizations:
         return None
     wanted = request.session.get(SESSION_KEY)
@@ -99,7 +102,7 @@ def _address_of(request: HttpRequest) -> str:
         hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     ]
     if settings.NUM_PROXIES and hops[0]:
-        return hops[-min(settings.NUM_PROXIES, len(hops))]
+        return str(hops[-min(settings.NUM_PROXIES, len(hops))])
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
@@ -127,7 +130,8 @@ class DeedAdmin(BaseModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        return self._changeform_view(request, object_id, form_url, extra_context)
+        view = self._changeform_view  # type: ignore[attr-defined]
+        return view(request, object_id, form_url, extra_context)
 
 
 class TenantAdmin(ModelAdmin, DeedAdmin):
@@ -146,7 +150,7 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
     list_filter_submit = True
     compressed_fields = True
     actions_on_bottom = False
-    show_facets = "never"
+    show_facets = ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         seat = seat_of(request)
@@ -198,6 +202,22 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
             messages.error(request, str(error))
             return HttpResponseRedirect(request.get_full_path())
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        title = str(self.opts.verbose_name_plural)
+        title = title[0].upper() + title[1:]
+        return super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        # One button that says what it does.
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def history_view(
         self,
         request: HttpRequest,
@@ -205,16 +225,19 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Lead to what the audit trail says about the object."""
-        about = {"object_type__exact": self.opts.model_name, "object_id__exact": object_id}
+        about = {
+            "object_type__exact": str(self.opts.model_name),
+            "object_id__exact": object_id,
+        }
         return HttpResponseRedirect(f"{changelist(AuditEntry)}?{urlencode(about)}")
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Leave it to the audit trail."""
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Leave it to the audit trail."""
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Leave it to the audit trail."""
 
 
@@ -273,4 +296,3 @@ def related_filter(
             "parameter_name": column,
         },
     )
-

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from governance.admin.addresses import changelist
 from governance.admin.charts import BarChart, LineChart, bar_chart, line_chart
 from governance.admin.display import Badge, count, figure, health, measured
-from governance.admin.addresses import changelist
 from governance.models import (
     Assessment,
     AuditEntry,
@@ -249,10 +250,7 @@ def _intervals(edges: list[float]) -> list[str]:
     if not edges:
         return ["all values"]
     names = [f"≤ {figure(edges[0], 4)}"]
-    names += [
-        f"{figure(low, 4)} to {figure(high, 4)}"
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    names += [f"{figure(low, 4)} to {figure(high, 4)}" for low, high in pairwise(edges)]
     return [*names, f"> {figure(edges[-1], 4)}"]
 
 

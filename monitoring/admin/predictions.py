@@ -13,10 +13,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from governance.admin.addresses import change
 from governance.admin.display import (
     EMPTY,
     Badge,
-    address,
     at,
     code,
     count,
@@ -46,25 +46,29 @@ class OneModelFilter(TenantFilter):
         chosen = super().value()
         if chosen:
             return str(chosen)
-        newest = max(
-            self.rows,
-            key=lambda model: (
-                model.current_version is not None
-                and model.current_version.last_prediction_at is not None
-                and model.current_version.last_prediction_at.timestamp()
-            )
-            or 0.0,
-            default=None,
-        )
+        newest = max(self.rows, key=last_seen, default=None)
         return str(newest.pk) if newest else None
+
+    @property
+    def chosen(self) -> RegisteredModel | None:
+        """The model whose rows are listed, for the line above the list."""
+        return next((row for row in self.rows if str(row.pk) == self.value()), None)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         self.rows = list(
             choices_for(request, RegisteredModel)
             .select_related("current_version")
-            .order_by("-current_version__last_prediction_at", "name")[: self.most]
+            .order_by("name")[: self.most]
         )
         return [(str(row.pk), row.name) for row in self.rows]
+
+
+def last_seen(model: RegisteredModel) -> float:
+    """Return when the model was last used, as a number; 0 if never."""
+    version = model.current_version
+    if version is None or version.last_prediction_at is None:
+        return 0.0
+    return version.last_prediction_at.timestamp()
 
 
 class LoggedAdmin(TenantAdmin):
@@ -72,7 +76,7 @@ class LoggedAdmin(TenantAdmin):
 
     paginator = InfinitePaginator
     show_full_result_count = False
-    list_per_page = 50
+    list_before_template = "admin/parts/one_model.html"
     sortable_by = ()
     search_fields = ("entity_id",)
     id_prefix = ""
@@ -188,7 +192,7 @@ class PredictionAdmin(LoggedAdmin):
         ).filter(prediction_id=prediction.pk)
         rows = [
             (
-                address(label),
+                change(label),
                 label.outcome,
                 at(label.outcome_timestamp),
                 ", replaced" if label.superseded else "",
@@ -198,8 +202,8 @@ class PredictionAdmin(LoggedAdmin):
         if not rows:
             return "not known yet"
         return format_html_join(
-            format_html("<br>"),
-            '<a href="{}"><code class="dg-code">{}</code></a> ({}{})',
+            "",
+            '<div><a href="{}"><code class="dg-code">{}</code></a> ({}{})</div>',
             rows,
         )
 
@@ -307,6 +311,7 @@ class ReceiptAdmin(TenantAdmin):
     list_select_related = ("model", "version", "api_key", "user")
     paginator = InfinitePaginator
     show_full_result_count = False
+    list_before_template = "admin/parts/one_model.html"
     sortable_by = ()
     fields = (
         "shown_id",
@@ -347,7 +352,7 @@ class ReceiptAdmin(TenantAdmin):
 
     @display(description="Events")
     def events(self, receipt: Receipt) -> str:
-        return f"{at(receipt.first_event)} – {at(receipt.last_event)}"
+        return f"{at(receipt.first_event)} to {at(receipt.last_event)}"
 
     @display(description="Sent by")
     def sender(self, receipt: Receipt) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.contrib.admin.utils import unquote
 from unfold.decorators import display
 
 from governance.admin.display import Badge, measured
@@ -44,7 +44,9 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
         # The reports of a live result are for the model's own page.
         reports = ("drift", "quality", "fairness", "performance")
         rows = super().get_queryset(request)
-        return rows.defer(*(f"current_version__live_result__{name}" for name in reports))
+        return rows.defer(
+            *(f"current_version__live_result__{name}" for name in reports)
+        )
 
     def change_view(
         self,
@@ -70,5 +72,5 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
             "can_edit": self.has_change_permission(request, model),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/model_page.html", context)
