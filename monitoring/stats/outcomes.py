@@ -85,10 +85,10 @@ class OutcomeLayout:
         classes : sequence of labels or None
             The order of the probabilities; None is ``("0", "1")`` for a binary model.
         positive, favourable : label or None
-            Binary: the positive class is the second one, the favourable outcome the
-            positive class, if not given. Without a favourable outcome a multiclass
-            model has no group fairness. A regression's is `1` from the threshold on
-            or `0` below it.
+            Binary: if not given, the positive class is `1`, or the second one if the
+            classes are others, and the favourable outcome is the positive class.
+            Without a favourable outcome a multiclass model has no group fairness. A
+            regression's is `1` from the threshold on or `0` below it.
         threshold : float or None
             From which score on a binary model predicts the positive class where it
             doesn't say, 0.5 if None; for a regression see `favourable`.
@@ -111,7 +111,7 @@ class OutcomeLayout:
             raise ValueError(msg)
         chosen = canonical(positive) if task is Task.BINARY else None
         if task is Task.BINARY and chosen is None:
-            chosen = names[1]
+            chosen = "1" if "1" in names else names[1]
         if chosen is not None and chosen not in names:
             msg = f"the positive class {chosen!r} is none of {', '.join(names)}"
             raise ValueError(msg)

@@ -305,12 +305,13 @@ def test_the_kind_of_a_column_is_known_for_features_and_attributes() -> None:
         ({"task": "binary"}, "1"),
         ({}, "1"),
         ({"classes": ["no", "yes"]}, "yes"),
+        ({"classes": [1, 0]}, "1"),
         ({"classes": ["bad", "good"], "positive_class": "bad"}, "bad"),
         ({"classes": ["a", "b", "c"]}, None),
         ({"task": "regression"}, None),
     ],
 )
-def test_the_positive_class_is_the_declared_or_the_second_one(
+def test_the_positive_class_is_the_declared_one_or_1_or_the_second(
     definition: object, positive: str | None
 ) -> None:
     assert Schema.from_json(definition).positive == positive

@@ -381,6 +381,7 @@ def test_a_binary_model_has_two_classes_and_one_of_them_is_positive() -> None:
     with pytest.raises(ValueError, match="'c' is none of a, b"):
         OutcomeLayout.fit(Task.BINARY, classes=["a", "b"], positive="c")
     assert OutcomeLayout.fit(Task.BINARY, classes=["a", "b"]).class_names == ("a", "b")
+    assert OutcomeLayout.fit(Task.BINARY, classes=[1, 0]).class_names == ("0", "1")
     turned = OutcomeLayout.fit(Task.BINARY, classes=["a", "b"], positive="a")
     assert turned.class_names == ("b", "a")
 
