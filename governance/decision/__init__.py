@@ -4,6 +4,7 @@ Pure: the same facts, thresholds and previous state always give the same verdict
 """
 
 from governance.decision.facts import (
+    ERROR_METRICS,
     ColumnFacts,
     Facts,
     GroupFacts,
@@ -14,6 +15,7 @@ from governance.decision.risk import ColumnTerm, RiskTerms, risk_score
 from governance.decision.rules import FailedRule
 from governance.decision.thresholds import (
     DEFAULT_POLICY,
+    RULE_NAMES,
     Effect,
     Level,
     Limits,
@@ -31,6 +33,8 @@ from governance.decision.verdict import (
 
 __all__ = [
     "DEFAULT_POLICY",
+    "ERROR_METRICS",
+    "RULE_NAMES",
     "ColumnFacts",
     "ColumnTerm",
     "Effect",

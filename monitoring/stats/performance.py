@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from governance.decision import ERROR_METRICS
 from monitoring.stats.tally import Floats, Ints
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
-# More is worse; their drop is relative to the baseline.
-ERROR_METRICS = frozenset({"mae", "rmse"})
 
 _ALMOST_ZERO = float(np.finfo(np.float64).eps)  # as scikit-learn's MAPE
 _ONE_CLASS = "the labels are of one class only"
