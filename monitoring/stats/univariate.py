@@ -169,6 +169,8 @@ def cramer_von_mises(baseline: Values, window: Values) -> Measure:
     No p-value where more than 5 % of the values are tied.
     """
     first, second = _pair(baseline, window)
+    if _is_constant(first, second):
+        return _measure(0.0, (first, second), p_value=1.0, p_value_method="asymptotic")
     from scipy.stats import cramervonmises_2samp
 
     test = cramervonmises_2samp(first, second, method="asymptotic")
@@ -195,7 +197,7 @@ def mann_whitney(baseline: Values, window: Values) -> Measure:
 
     test = mannwhitneyu(first, second, method="asymptotic")
     statistic = float(test.statistic)
-    constant = min(first[0], second[0]) == max(first[-1], second[-1])
+    constant = _is_constant(first, second)
     return _measure(
         abs(2 * statistic / len(first) / len(second) - 1),
         (first, second),
@@ -289,6 +291,10 @@ def _pair(baseline: Values, window: Values) -> tuple[Floats, Floats]:
             raise NoDataError("a side has no value")
         sides.append(ascending)
     return sides[0], sides[1]
+
+
+def _is_constant(first: Floats, second: Floats) -> bool:
+    return bool(min(first[0], second[0]) == max(first[-1], second[-1]))
 
 
 def _largest_gap(first: Floats, second: Floats) -> float:
