@@ -269,11 +269,12 @@ class GroundTruth(TenantModel):
         verbose_name_plural = "ground truth"
         ordering = ("-id",)
         indexes = [
-            # A prediction that arrives asks whether a label waits for it.
+            # A prediction that arrives asks whether a label waits for it, and a label
+            # whether it was told before; people ask for the ambiguous ones.
             models.Index(
                 fields=("model", "entity_id"),
-                condition=models.Q(match="waiting"),
-                name="ground_truth_waiting",
+                condition=models.Q(match__in=("waiting", "ambiguous")),
+                name="ground_truth_open",
             ),
             # Every label that a prediction ever had, corrected ones too.
             models.Index(
