@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -116,7 +117,7 @@ def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
         raise _MixedError
     parsed = Parsed(count)
     for name in names:
-        column = _one_array(table[name])
+        column = one_array(table[name])
         if kinds and name not in kinds:
             parsed.unknown[name] += count - column.null_count
         elif name in kinds or column.null_count < count:
@@ -124,7 +125,8 @@ def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
     return parsed
 
 
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column in one piece."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else array.chunk(0)
@@ -160,7 +162,9 @@ def _normal(column: pa.Array, kind: Kind | None) -> pa.Array:
 
 def categorical(column: pa.Array) -> pa.DictionaryArray:
     """Return a column of scalars as a dictionary of canonical text."""
-    encoded = column.dictionary_encode()
+    encoded = column
+    if not pa.types.is_dictionary(column.type):
+        encoded = column.dictionary_encode()
     names = [canonical(value) for value in encoded.dictionary.to_pylist()]
     places: dict[str, int] = {}
     for name in names:
@@ -169,6 +173,14 @@ def categorical(column: pa.Array) -> pa.DictionaryArray:
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     order = np.array([*(-1 if n is None else places[n] for n in names), -1], np.int32)
     return coded(order[codes], list(places))
+
+
+def labels(texts: Sequence[bytes | None]) -> pa.DictionaryArray:
+    """Return scalars in JSON as a dictionary of canonical text."""
+    encoded = pa.array(texts, pa.binary()).dictionary_encode()
+    distinct = [msgspec.json.decode(text) for text in encoded.dictionary.to_pylist()]
+    names = pa.array([canonical(value) for value in distinct], pa.string())
+    return categorical(pa.DictionaryArray.from_arrays(encoded.indices, names))
 
 
 def coded(codes: NDArray[Any], names: Sequence[str]) -> pa.DictionaryArray:
@@ -233,7 +245,7 @@ def _joined(first: Parsed, second: Parsed, kinds: Kinds) -> Parsed:
         right = second.columns.get(name)
         if left is not None and right is not None and left.type != right.type:
             left, right = _reconciled(name, left, right, joined)
-        joined.columns[name] = _one_array(
+        joined.columns[name] = one_array(
             pa.chunked_array(
                 [
                     _nulls(first.rows, right) if left is None else left,
@@ -367,7 +379,7 @@ def _values_as(
             return column.to_numpy(), set()
         odd = np.flatnonzero(column.is_valid().to_numpy())
         return np.full(rows, np.nan), set(odd.tolist())
-    array = _one_array(column)
+    array = one_array(column)
     return codes_of(array), set()
 
 
@@ -379,20 +391,23 @@ def codes_of(array: pa.Array) -> Codes:
     return Codes(codes, array.dictionary.to_pylist())
 
 
-def by_hour(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    """Yield the rows of each hour, with the hour's start in seconds since 1970."""
-    stamps = table["timestamp"].cast(pa.int64()).to_numpy()
-    hours = stamps // 3_600_000_000
+def by_hour(table: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
+    """Yield the rows of each hour, with the hour's start."""
+    hours = table["timestamp"].cast(pa.int64()).to_numpy() // 3_600_000_000
     if not len(hours):
         return
-    if hours[0] == hours[-1] and (hours == hours[0]).all():
-        yield int(hours[0]) * 3_600, table
+    if (hours == hours[0]).all():
+        yield _hour(hours[0]), table
         return
     order = np.argsort(hours, kind="stable")
     ordered = table.take(pa.array(order))
     starts = np.flatnonzero(np.diff(hours[order], prepend=hours[order[0]] - 1))
     for first, end in zip(starts, [*starts[1:], len(hours)], strict=True):
-        yield int(hours[order[first]]) * 3_600, ordered.slice(first, end - first)
+        yield _hour(hours[order[first]]), ordered.slice(first, end - first)
+
+
+def _hour(since_1970: int) -> datetime:
+    return datetime.fromtimestamp(int(since_1970) * 3_600, UTC)
 
 
 def ranges(table: pa.Table) -> dict[str, list[float]]:

@@ -1,0 +1,336 @@
+"""Live results: what the counts of a version's window say, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Max, Q, Sum
+from django.utils import timezone
+
+from governance.actions import risk
+from governance.decision import Facts, Thresholds
+from governance.identifiers import uuid7
+from governance.models import ModelVersion, PolicyVersion
+from monitoring import detectors
+from monitoring.actions import evidence, hours, performance, periods, standards, versions
+from monitoring.actions.periods import Window
+from monitoring.actions.standards import Standard
+from monitoring.models import LiveResult, Receipt
+from monitoring.stats import drift, fairness, quality, realized
+from monitoring.stats.drift import DriftReport
+from monitoring.stats.fairness import FairnessReport
+from monitoring.stats.gauges import SCORE, Counts, Gauge
+
+# Silence is judged without new data; so often a result is looked at all the same.
+LOOKED_AT_EVERY = timedelta(minutes=10)
+_LOCK_CLASS = 0x44475632
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Everything measured of a version at one moment."""
+
+    standard: Standard
+    window: Window
+    counts: Counts
+    drift: DriftReport
+    fairness: FairnessReport
+    performance: dict[str, Any]
+    reports: dict[str, dict[str, Any]]
+
+
+def refresh_due(limit: int = 200) -> int:
+    """Refresh the live results that are due; returns how many there were."""
+    now = timezone.now()
+    due = LiveResult.objects.filter(
+        Q(due=True) | Q(computed_at__lt=now - LOOKED_AT_EVERY)
+    ).order_by("-due", "computed_at")
+    done = 0
+    for version in ModelVersion.objects.filter(
+        pk__in=list(due.values_list("version_id", flat=True)[:limit])
+    ).select_related("model"):
+        done += refresh(version) is not None
+    return done
+
+
+def refresh(
+    version: ModelVersion, *, now: datetime | None = None
+) -> LiveResult | None:
+    """Measure the version's window and judge it.
+
+    1. Merge the counts of the window, hour by hour or day by day.
+    2. Compute drift, quality, fairness and realized performance from them.
+    3. Store the live result, and let governance assess the version: both or neither.
+
+    It stays due if something was counted meanwhile. Returns None if another worker is
+    at it.
+    """
+    with _alone(version) as is_mine:
+        if not is_mine:
+            return None
+        result, _ = LiveResult.objects.get_or_create(
+            version=version,
+            defaults={
+                "organization_id": version.organization_id,
+                "model_id": version.model_id,
+                "status": LiveResult.Status.NO_BASELINE,
+            },
+        )
+        policy = _policy(version)
+        standard = standards.served(version)
+        measured = _measure(version, standard, result, policy) if standard else None
+        _store(version, result, measured, now or timezone.now())
+    return result
+
+
+@contextmanager
+def _alone(version: ModelVersion) -> Iterator[bool]:
+    """Keep a second refresh of the version away; nobody waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, version.pk)
+        )
+        (is_mine,) = cursor.fetchone()
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_advisory_unlock(%s, %s)", (_LOCK_CLASS, version.pk)
+                )
+
+
+def _policy(version: ModelVersion) -> Thresholds:
+    policy = (
+        PolicyVersion.objects.for_organization(version.organization_id)
+        .in_force()
+        .first()
+    )
+    return Thresholds() if policy is None else policy.thresholds
+
+
+def _measure(
+    version: ModelVersion, standard: Standard, before: LiveResult, policy: Thresholds
+) -> _Measured | None:
+    baseline = standard.baseline
+    newest = periods.newest_hour(version, baseline.pk)
+    if newest is None:
+        return None
+    window = periods.window_of(version.model.cadence, newest)
+    merged = hours.merged(
+        version, baseline.pk, window.start, window.end, recent=window.recent
+    )
+    gauge = standards.gauge(baseline.pk)
+    report = _drift(version, gauge, merged.counts, policy)
+    shown = report.to_json()
+    if merged.recent is not None:
+        shown["recent"] = _recent(version, gauge, merged.recent, policy, window)
+    fair = _fairness(gauge, merged.counts)
+    performed = performance.measure(version, baseline, window, before.performance, policy)
+    return _Measured(
+        standard,
+        window,
+        merged.counts,
+        report,
+        fair,
+        performed,
+        {
+            "drift": shown,
+            "quality": quality.assess(gauge.grid, merged.counts.columns).to_json(),
+            "fairness": _fairness_json(version, gauge, fair),
+            "performance": performed,
+        },
+    )
+
+
+def _drift(
+    version: ModelVersion, gauge: Gauge, counts: Counts, policy: Thresholds
+) -> DriftReport:
+    limits = {
+        name: (limit.mild, limit.serious) for name, limit in policy.algorithms.items()
+    }
+    thresholds = {
+        name: limits.get(name, detector.thresholds)
+        for name, detector in detectors.DETECTORS.items()
+        if detector.live
+    }
+    importances = version.schema.importances if version.schema.features else None
+    return drift.evaluate(
+        gauge.grid,
+        counts.columns,
+        thresholds=thresholds,
+        importances=importances,
+        min_rows=policy.minimum_sample,
+        apart=(SCORE,),
+    )
+
+
+def _recent(
+    version: ModelVersion,
+    gauge: Gauge,
+    counts: Counts,
+    policy: Thresholds,
+    window: Window,
+) -> dict[str, Any]:
+    """Return the last 24 hours of a stream: what moved, without the details."""
+    report = _drift(version, gauge, counts, policy)
+    columns = {
+        name: {
+            "status": column.status.value,
+            **{
+                algorithm: result.score
+                for algorithm, result in column.algorithms.items()
+                if result.votes
+            },
+        }
+        for name, column in report.columns.items()
+    }
+    return {
+        "start": None if window.recent is None else window.recent.isoformat(),
+        "end": window.end.isoformat(),
+        "predictions": counts.rows,
+        "status": report.status.value,
+        "max_psi": report.max_psi,
+        "max_ks": report.max_ks,
+        "columns": columns,
+    }
+
+
+def _fairness(gauge: Gauge, counts: Counts) -> FairnessReport:
+    if gauge.layout is None or counts.outcomes is None:
+        return FairnessReport()
+    return fairness.report(realized.groups(gauge.layout, counts.outcomes))
+
+
+def _fairness_json(
+    version: ModelVersion, gauge: Gauge, report: FairnessReport
+) -> dict[str, Any]:
+    reason = ""
+    if not version.schema.protected:
+        reason = "The model has no protected attributes."
+    elif gauge.layout is None:
+        reason = "The task of the model is not known yet."
+    elif not gauge.layout.can_judge_groups:
+        reason = "The model has no favourable outcome."
+    favourable = None if gauge.layout is None else gauge.layout.favourable
+    return {**report.to_json(), "favourable_outcome": favourable, "reason": reason}
+
+
+def _store(
+    version: ModelVersion,
+    result: LiveResult,
+    measured: _Measured | None,
+    now: datetime,
+) -> None:
+    """Write the live result and assess the version, in one transaction."""
+    seen, window = result.rows_seen, None
+    is_evaluation = _is_evaluation(version, result, measured, now)
+    if measured is None:
+        _fill_empty(version, result)
+        facts = Facts(cadence=version.model.cadence)
+        source: Mapping[str, Any] = {}
+    else:
+        _fill(result, measured)
+        received = Receipt.objects.filter(version=version).aggregate(
+            at=Max("received_at")
+        )["at"]
+        window = (measured.window.start, measured.window.end)
+        facts = evidence.facts(
+            version,
+            kind=measured.standard.kind,
+            counts=measured.counts,
+            drift=measured.drift,
+            fairness=measured.fairness,
+            performance=measured.performance,
+            age=None if received is None else now - received,
+        )
+        source = evidence.source(measured.standard.baseline, measured.counts)
+    result.result_id = uuid7()
+    result.computed_at = now
+    if is_evaluation:
+        result.rows_evaluated, result.evaluated_at = seen, now
+    with transaction.atomic():
+        # Whoever counted something meanwhile has raised `rows_seen`: still due.
+        kept = {
+            field.attname: getattr(result, field.attname)
+            for field in LiveResult._meta.concrete_fields
+            if field.name not in {"id", "due", "rows_seen", "version", "model"}
+        }
+        LiveResult.objects.filter(pk=result.pk).update(
+            **kept, due=~Q(rows_seen=seen)
+        )
+        risk.assess(
+            version,
+            facts=facts,
+            source=source,
+            window=window,
+            is_evaluation=is_evaluation,
+            actor=None,
+        )
+
+
+def _is_evaluation(
+    version: ModelVersion,
+    result: LiveResult,
+    measured: _Measured | None,
+    now: datetime,
+) -> bool:
+    """Tell whether enough is new, or a step of the cadence has passed."""
+    if result.evaluated_at is None:
+        return True
+    step = periods.STEP[periods.Cadence(version.model.cadence)]
+    if now - result.evaluated_at >= step:
+        return True
+    share = _policy(version).new_rows_share
+    window = measured.counts.rows if measured else 0
+    fresh = result.rows_seen - result.rows_evaluated
+    return fresh > 0 and fresh >= share * window
+
+
+def _fill(result: LiveResult, measured: _Measured) -> None:
+    known = set(LiveResult.Status.values)
+    status = measured.drift.status.value
+    result.status = (
+        status if status in known else LiveResult.Status.INSUFFICIENT_DATA.value
+    )
+    result.baseline = measured.standard.baseline
+    result.baseline_kind = measured.standard.kind
+    result.window_start = measured.window.start
+    result.window_end = measured.window.end
+    result.predictions = measured.counts.rows
+    result.labels = measured.counts.labels
+    result.drift = measured.reports["drift"]
+    result.quality = measured.reports["quality"]
+    result.fairness = measured.reports["fairness"]
+    result.performance = measured.reports["performance"]
+
+
+def _fill_empty(version: ModelVersion, result: LiveResult) -> None:
+    """Say what there is without a baseline, or without a counted prediction."""
+    receipts = Receipt.objects.counted().filter(
+        version=version, kind=Receipt.Kind.PREDICTIONS
+    )
+    standard = standards.wanted(version)
+    result.status = LiveResult.Status.NO_BASELINE
+    result.baseline, result.baseline_kind = None, ""
+    if standard is not None:
+        result.status = LiveResult.Status.INSUFFICIENT_DATA
+        result.baseline, result.baseline_kind = standard.baseline, standard.kind
+    newest = receipts.aggregate(at=Max("last_event"))["at"]
+    result.window_start = result.window_end = None
+    result.predictions = result.labels = 0
+    result.drift = result.quality = result.fairness = result.performance = {}
+    if newest is not None:
+        hour = newest.replace(minute=0, second=0, microsecond=0)
+        window = periods.window_of(version.model.cadence, hour)
+        result.window_start, result.window_end = window.start, window.end
+        result.predictions = (
+            receipts.filter(last_event__gte=window.start).aggregate(n=Sum("rows"))["n"]
+            or 0
+        )

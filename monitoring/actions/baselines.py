@@ -1,0 +1,272 @@
+"""Baselines: what a version's columns, scores and outcomes looked like when all was well."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess  # nosec B404: our own module, no shell
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.conf import settings
+from django.db.models import Max
+
+from governance import exceptions
+from governance.actions.audit import Actor, deed, record
+from governance.models import ModelVersion
+from monitoring.actions import versions
+from monitoring.models import Baseline, Receipt
+
+if TYPE_CHECKING:
+    # A web process makes baselines without loading what this takes.
+    from monitoring.stats.fitting import Fitted
+
+# So many first predictions become the provisional baseline of a version without one.
+PROVISIONAL_ROWS = 1_000
+FITTING_SECONDS = 120
+_MODULE = "monitoring.stats.apart"
+_ERRORS = {
+    error.code: error
+    for error in (exceptions.MalformedError, exceptions.InvalidError)
+}
+
+
+def create(
+    version: ModelVersion,
+    *,
+    features: Mapping[str, Sequence[Any]],
+    target: Mapping[str, Any] | None = None,
+    labeled: Mapping[str, Any] | None = None,
+    label: str,
+    actor: Actor | None,
+) -> Baseline:
+    """Give the version a baseline; its first one becomes active.
+
+    `features` is name → values, `target` {"type", "values"}, `labeled` the lists
+    `probabilities`, `predictedLabels` and `actualLabels`. Raises InvalidError with
+    every fault, AlreadyExistsError if another baseline has the label.
+    """
+    body = {
+        "featureData": features,
+        "targetData": target,
+        "labeledPredictions": labeled,
+    }
+    encoded = msgspec.json.encode(body)
+    return create_from_body(version, encoded, form="json", label=label, actor=actor)
+
+
+def create_from_body(
+    version: ModelVersion, body: bytes, *, form: str, label: str, actor: Actor | None
+) -> Baseline:
+    """Give the version the baseline that a client's JSON, CSV or Parquet describes.
+
+    Fitting happens in a process of its own and outside of any transaction. Raises
+    MalformedError, InvalidError, AlreadyExistsError.
+    """
+    fitted = _fit_apart(form, body, version)
+    return store(version, fitted, label=label, kind=Baseline.Kind.GIVEN, actor=actor)
+
+
+@deed
+def store(
+    version: ModelVersion,
+    fitted: Fitted | _Answer,
+    *,
+    label: str,
+    kind: str,
+    actor: Actor | None,
+) -> Baseline:
+    """Keep a fitted baseline; active if the version has none that it was given.
+
+    Raises AlreadyExistsError if another baseline has the label. The same baseline
+    again is no error: it is returned as it is.
+    """
+    versions.lock(version.pk)
+    known = Baseline.objects.filter(version=version, label=label).first()
+    if known is not None and known.digest == fitted.digest:
+        return known
+    if known is not None:
+        raise exceptions.AlreadyExistsError(
+            f"{version} has another baseline with the version {label!r}."
+        )
+    own = Baseline.objects.filter(version=version, active=True)
+    is_first = not own.filter(kind=Baseline.Kind.GIVEN).exists()
+    if is_first:
+        own.update(active=False)
+    baseline = Baseline.objects.create(
+        organization_id=version.organization_id,
+        model_id=version.model_id,
+        version=version,
+        label=label,
+        kind=kind,
+        active=is_first,
+        sample_size=fitted.sample_size,
+        features=fitted.features,
+        labeled=fitted.labeled,
+        target_type=fitted.target_type,
+        grid_data=fitted.grid,
+        outcome_data=fitted.outcomes,
+        performance=fitted.performance,
+        digest=fitted.digest,
+        created_by_id=actor.user_id if actor else None,
+    )
+    record(
+        version.organization_id,
+        actor=actor,
+        action="baseline.created",
+        object=baseline,
+        after={
+            "label": label,
+            "kind": kind,
+            "sample_size": fitted.sample_size,
+            "digest": fitted.digest,
+            "active": is_first,
+        },
+    )
+    if is_first:
+        _count_anew(version)
+    return baseline
+
+
+@deed
+def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
+    """Measure the version against this baseline from now on.
+
+    The predictions of the window are counted for it first; until that is done the
+    baseline before stays in use. Activating the active one changes nothing.
+    """
+    version = baseline.version
+    versions.lock(version.pk)
+    before = Baseline.objects.filter(version=version, active=True).first()
+    if before is not None and before.pk == baseline.pk:
+        return baseline
+    Baseline.objects.filter(version=version, active=True).update(active=False)
+    Baseline.objects.filter(pk=baseline.pk).update(active=True)
+    baseline.active = True
+    record(
+        version.organization_id,
+        actor=actor,
+        action="baseline.activated",
+        object=baseline,
+        before=None if before is None else {"active": before.public_id},
+        after={"active": baseline.public_id},
+    )
+    _count_anew(version)
+    return baseline
+
+
+def _count_anew(version: ModelVersion) -> None:
+    """Put the window's predictions on the queue, of the heirs of the baseline too."""
+    from monitoring.actions import standards  # loads numpy
+
+    heirs = ModelVersion.objects.filter(model=version.model_id, pk__gte=version.pk)
+    for heir in heirs.select_related("model").order_by("pk"):
+        if heir.pk != version.pk:
+            versions.lock(heir.pk)
+        receipts = Receipt.objects.filter(
+            version=heir, kind=Receipt.Kind.PREDICTIONS
+        )
+        newest: datetime | None = receipts.aggregate(at=Max("last_event"))["at"]
+        if newest is not None:
+            since = standards.reach(heir, newest)
+            receipts.filter(last_event__gte=since).update(pending=True)
+        versions.touch(heir, 0)
+
+
+def make_provisional(version: ModelVersion) -> bool:
+    """Make the version's first 1,000 predictions its baseline, if it has no other.
+
+    Returns whether it was made; then the predictions are on the queue again, to be
+    counted for it.
+    """
+    from monitoring.actions import logged, standards
+    from monitoring.stats import fitting
+
+    if standards.wanted(version) is not None:
+        return False
+    receipts: list[Receipt] = []
+    for receipt in Receipt.objects.counted().filter(
+        version=version, kind=Receipt.Kind.PREDICTIONS
+    ).order_by("id").iterator():
+        receipts.append(receipt)
+        if sum(one.rows for one in receipts) >= PROVISIONAL_ROWS:
+            break
+    else:
+        return False
+    table, _ = logged.of_receipts(receipts, standards.kinds(version, None))
+    order = sorted(range(table.num_rows), key=table["id"].to_pylist().__getitem__)
+    first = table.take(order[:PROVISIONAL_ROWS])
+    fitted = fitting.fit(fitting.sample_of(first), version.schema)
+    store(
+        version,
+        fitted,
+        label=f"first {PROVISIONAL_ROWS:,} predictions",
+        kind=Baseline.Kind.PROVISIONAL,
+        actor=None,
+    )
+    return True
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """A fitted baseline as the fitting process answers it."""
+
+    sample_size: int
+    target_type: str
+    performance: dict[str, Any]
+    digest: str
+    lengths: dict[str, int | None]
+    features: bytes = b""
+    labeled: bytes | None = None
+    grid: bytes = b""
+    outcomes: bytes | None = None
+
+
+def _fit_apart(form: str, body: bytes, version: ModelVersion) -> _Answer:
+    head = {"do": "fit", "form": form, "schema": version.schema.to_json()}
+    answered = _run(head, body)
+    line, _, rest = answered.partition(b"\n")
+    told = json.loads(line)
+    if "error" in told:
+        raise _ERRORS[told["error"]](told["detail"], errors=told["errors"])
+    answer = msgspec.convert(told, _Answer)
+    blobs: dict[str, bytes | None] = {}
+    for name, length in answer.lengths.items():
+        blobs[name] = None if length is None else rest[:length]
+        rest = rest[length or 0 :]
+    return msgspec.structs.replace(answer, **blobs)
+
+
+def _run(head: Mapping[str, Any], body: bytes) -> bytes:
+    """Ask the fitting process; it ends with the answer, and its memory with it."""
+    request = json.dumps(head).encode() + b"\n" + body
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(  # noqa: S603  # nosec B603
+            [sys.executable, "-m", _MODULE],
+            input=request,
+            capture_output=True,
+            cwd=settings.BASE_DIR,
+            env={**os.environ, **one_thread},
+            timeout=FITTING_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise exceptions.TooLargeError(
+            f"The baseline could not be fitted within {FITTING_SECONDS} seconds."
+        ) from None
+    return done.stdout
+
+
+def content(baseline: Baseline) -> dict[str, Any]:
+    """Return the baseline's `featureData` and `targetData` as they were sent."""
+    features = bytes(baseline.features)
+    head = {"do": "show", "features": len(features)}
+    shown = json.loads(_run(head, features + bytes(baseline.labeled or b"")))
+    target = None
+    if shown["targetValues"] is not None:
+        target = {"type": baseline.target_type, "values": shown["targetValues"]}
+    return {"featureData": shown["featureData"], "targetData": target}
+

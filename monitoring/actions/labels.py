@@ -1,0 +1,176 @@
+"""Labels in the profiles: each counted once, in the hour of its prediction.
+
+A label is in the profiles of every grid on which its prediction was counted, exactly if
+`GroundTruth.counted` says so. Both change together, under the lock of the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import pyarrow as pa
+from django.db import transaction
+from django.db.models import Q
+
+from governance.models import ModelVersion
+from monitoring.actions import hours, logged, segments, standards, versions
+from monitoring.models import GroundTruth, Prediction, ProfiledReceipt, Receipt
+from monitoring.stats import rows
+from monitoring.stats.gauges import Counts
+
+ROWS_AT_ONCE = 20_000
+
+# A label that stands in no profile yet, or one that was replaced and still does.
+_UNSETTLED = Q(counted=False, superseded=False) | Q(counted=True, superseded=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A label to add to the counts, or with sign -1 to take out of them."""
+
+    prediction: bytes
+    label: bytes  # JSON
+    sign: int
+
+
+def count_receipts(receipts: Sequence[UUID]) -> None:
+    """Count the labels that came with these receipts, and uncount what they correct."""
+    came = GroundTruth.objects.filter(receipt__in=receipts).exclude(prediction_id=None)
+    _settle(came.values_list("prediction_id", flat=True).distinct())
+
+
+def count_predictions(receipts: Iterable[Receipt]) -> None:
+    """Count the labels that had waited for the predictions of these receipts."""
+    waited: list[UUID] = []
+    for receipt in receipts:
+        of_receipt = GroundTruth.objects.filter(
+            prediction_id__gte=receipt.first_id, prediction_id__lte=receipt.last_id
+        )
+        waited += of_receipt.filter(_UNSETTLED).values_list("prediction_id", flat=True)
+    _settle(waited)
+
+
+def _settle(predictions: Iterable[UUID]) -> None:
+    by_version: dict[int, list[UUID]] = {}
+    found = Prediction.objects.filter(pk__in=list(predictions))
+    for pk, version_id in found.values_list("pk", "version_id"):
+        by_version.setdefault(version_id, []).append(pk)
+    for version_id, keys in sorted(by_version.items()):
+        version = ModelVersion.objects.get(pk=version_id)
+        for start in range(0, len(keys), ROWS_AT_ONCE):
+            _settle_version(version, keys[start : start + ROWS_AT_ONCE])
+
+
+@transaction.atomic
+def _settle_version(version: ModelVersion, predictions: Sequence[UUID]) -> None:
+    versions.lock(version.pk)
+    unsettled = list(
+        GroundTruth.objects.filter(_UNSETTLED, prediction_id__in=predictions)
+        .order_by("pk")
+        .select_for_update()
+        .values_list("pk", "prediction_id", "outcome", "counted")
+    )
+    if not unsettled:
+        return
+    changes = [
+        _Change(key.bytes, outcome.encode(), -1 if counted else 1)
+        for _, key, outcome, counted in unsettled
+    ]
+    keys = list({key for _, key, _, _ in unsettled})
+    counted_on = standards.counted(version)
+    for baseline in counted_on:
+        table = logged.with_ids(keys, standards.kinds(version, baseline))
+        suspended = _suspended(table)
+        table = _counted_rows(segments.without(table, suspended), baseline.pk)
+        hours.add(
+            version, baseline.pk, _counts(version, baseline.pk, table, changes)
+        )
+    for is_counted in (True, False):
+        GroundTruth.objects.filter(
+            pk__in=[pk for pk, _, _, counted in unsettled if counted is not is_counted]
+        ).update(counted=is_counted)
+    versions.touch(version, len(changes))
+
+
+def _suspended(table: pa.Table) -> list[UUID]:
+    receipts = [UUID(bytes=key) for key in table["receipt"].unique().to_pylist()]
+    found = Receipt.objects.filter(pk__in=receipts).exclude(quarantine=None)
+    return list(found.values_list("pk", flat=True))
+
+
+def _counted_rows(table: pa.Table, baseline_id: UUID) -> pa.Table:
+    """Return the rows that stand in the profiles of this baseline.
+
+    The others bring their labels along when they are counted.
+    """
+    receipts = [UUID(bytes=key) for key in table["receipt"].unique().to_pylist()]
+    done = set(
+        ProfiledReceipt.objects.filter(
+            receipt__in=receipts, baseline=baseline_id
+        ).values_list("receipt_id", flat=True)
+    )
+    return segments.without(table, [key for key in receipts if key not in done])
+
+
+def add_known(
+    version: ModelVersion, baseline_id: UUID, tables: Mapping[datetime, pa.Table]
+) -> None:
+    """Add the labels that are counted already to rows that were just counted.
+
+    Needs the version's lock. It happens when predictions are counted once more, for
+    another baseline, and when their labels were quicker than they.
+    """
+    ends = [
+        end
+        for table in tables.values()
+        if table.num_rows
+        for end in _ends(table)
+    ]
+    if not ends:
+        return
+    known = GroundTruth.objects.filter(
+        counted=True, prediction_id__gte=min(ends), prediction_id__lte=max(ends)
+    )
+    changes = [
+        _Change(key.bytes, outcome.encode(), 1)
+        for key, outcome in known.values_list("prediction_id", "outcome")
+    ]
+    if not changes:
+        return
+    added: dict[datetime, Counts] = {}
+    for table in tables.values():
+        added.update(_counts(version, baseline_id, table, changes))
+    hours.add(version, baseline_id, added)
+
+
+def _ends(table: pa.Table) -> tuple[UUID, UUID]:
+    keys = table["id"].to_pylist()
+    return UUID(bytes=min(keys)), UUID(bytes=max(keys))
+
+
+def _counts(
+    version: ModelVersion,
+    baseline_id: UUID,
+    table: pa.Table,
+    changes: Sequence[_Change],
+) -> dict[datetime, Counts]:
+    """Return what the changes add to the hours of the predictions in the table."""
+    places = {key: place for place, key in enumerate(table["id"].to_pylist())}
+    gauge = standards.gauge(baseline_id)
+    result: dict[datetime, Counts] = {}
+    for sign in (1, -1):
+        chosen = [c for c in changes if c.sign == sign and c.prediction in places]
+        if not chosen:
+            continue
+        taken = table.take([places[change.prediction] for change in chosen])
+        labels = rows.labels([change.label for change in chosen])
+        taken = taken.append_column("label", labels)
+        for hour, hour_rows in rows.by_hour(taken):
+            counts = gauge.count_labels(hour_rows, version.schema)
+            if sign < 0:
+                counts = -counts
+            result[hour] = result[hour] + counts if hour in result else counts
+    return result

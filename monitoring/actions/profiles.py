@@ -1,0 +1,279 @@
+"""Profiles: every receipt's rows counted exactly once, in the hour they belong to.
+
+The receipts are the queue. A worker claims some, reads their rows once, and adds them
+to segments and profiles in one transaction with the markers that say so; whatever is
+killed, a row is counted once or will be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pyarrow as pa
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from governance.actions import findings, registry
+from governance.models import Finding, ModelVersion
+from monitoring.actions import (
+    baselines,
+    ground_truth,
+    hours,
+    labels,
+    logged,
+    segments,
+    standards,
+    versions,
+)
+from monitoring.models import (
+    Baseline,
+    ProfiledReceipt,
+    Receipt,
+    SegmentedReceipt,
+)
+from monitoring.stats import rows
+from monitoring.stats.gauges import Counts
+
+# A worker that hasn't finished by then is taken for dead.
+LEASE = timedelta(minutes=5)
+RECEIPTS_AT_ONCE = 2_000
+ROWS_AT_ONCE = 50_000
+# One finding per feature; a client that invents names doesn't flood the list.
+MOST_FINDINGS = 20
+
+
+@dataclass(slots=True)
+class _Part:
+    """Some receipts of a version that lack the same things, and their rows."""
+
+    receipts: Sequence[Receipt]
+    missing: frozenset[UUID]  # baselines
+    is_segmented: bool
+    suspended: set[UUID] = field(default_factory=set)  # receipts that don't count
+    hours: dict[datetime, pa.Table] = field(default_factory=dict)
+    counts: dict[UUID, dict[datetime, Counts]] = field(default_factory=dict)
+    wrong: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+class _TakenError(Exception):
+    """Somebody else counted or quarantined one of the receipts since we looked."""
+
+
+def profile_pending(limit: int = RECEIPTS_AT_ONCE) -> int:
+    """Claim the pending receipts of the version that waits longest, and count them.
+
+    1. Claim: a lease on up to `limit` receipts that nobody else holds.
+    2. Read the rows and count them on every grid that lacks them.
+    3. Store segments, profiles and markers in one transaction.
+    4. Match the labels that waited for these predictions, and count labels.
+    5. Take the receipts off the queue.
+
+    Killed in between, it is done again when the lease has passed, and the markers
+    tell what remains. Returns the number of receipts claimed: 0 if none was pending.
+    """
+    receipts = _claim(limit)
+    if not receipts:
+        return 0
+    pks = [receipt.pk for receipt in receipts]
+    if receipts[0].kind == Receipt.Kind.GROUND_TRUTH:
+        ground_truth.match_waiting(pks)
+        labels.count_receipts(pks)
+        Receipt.objects.filter(pk__in=pks).update(pending=False, claimed_until=None)
+        return len(receipts)
+    version = ModelVersion.objects.select_related("model").get(
+        pk=receipts[0].version_id
+    )
+    _count(version, receipts)
+    ground_truth.match_waiting(pks)
+    labels.count_predictions(receipts)
+    _finish(version, pks)
+    return len(receipts)
+
+
+@transaction.atomic
+def _claim(limit: int) -> list[Receipt]:
+    now = timezone.now()
+    free = Receipt.objects.pending().filter(
+        Q(claimed_until=None) | Q(claimed_until__lt=now)
+    )
+    first = free.order_by("id").values("kind", "version_id").first()
+    if first is None:
+        return []
+    claimed: list[Receipt] = []
+    total = 0
+    waiting = free.filter(**first).order_by("id").select_for_update(skip_locked=True)
+    for receipt in waiting[:limit]:
+        claimed.append(receipt)
+        total += receipt.rows
+        if total >= 4 * ROWS_AT_ONCE:
+            break
+    Receipt.objects.filter(pk__in=[receipt.pk for receipt in claimed]).update(
+        claimed_until=now + LEASE
+    )
+    return claimed
+
+
+def _count(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
+    """Bring rows into segments and profiles, again if another worker was faster."""
+    while True:
+        try:
+            for part in _parts(version, receipts):
+                _read(version, part)
+                _store(version, part)
+                _report(version, part)
+        except _TakenError:
+            continue
+        return
+
+
+def _parts(version: ModelVersion, receipts: Sequence[Receipt]) -> Iterator[_Part]:
+    """Yield what is to be done, in pieces of some ten thousand rows."""
+    wanted = {baseline.pk for baseline in standards.counted(version)}
+    pks = [receipt.pk for receipt in receipts]
+    done: dict[UUID, set[UUID]] = {}
+    marks = ProfiledReceipt.objects.filter(receipt__in=pks, baseline__in=wanted)
+    for receipt_id, baseline_id in marks.values_list("receipt_id", "baseline_id"):
+        done.setdefault(receipt_id, set()).add(baseline_id)
+    segmented = set(
+        SegmentedReceipt.objects.filter(receipt__in=pks).values_list("pk", flat=True)
+    )
+    alike: dict[tuple[frozenset[UUID], bool], list[Receipt]] = {}
+    for receipt in receipts:
+        missing = frozenset(wanted - done.get(receipt.pk, set()))
+        is_segmented = receipt.pk in segmented
+        if missing or not is_segmented:
+            alike.setdefault((missing, is_segmented), []).append(receipt)
+    for (missing, is_segmented), group in alike.items():
+        piece: list[Receipt] = []
+        for receipt in group:
+            piece.append(receipt)
+            if sum(one.rows for one in piece) >= ROWS_AT_ONCE:
+                yield _Part(piece, missing, is_segmented)
+                piece = []
+        if piece:
+            yield _Part(piece, missing, is_segmented)
+
+
+def _read(version: ModelVersion, part: _Part) -> None:
+    """Read the part's rows and count them, without any lock."""
+    known = list(Baseline.objects.filter(pk__in=part.missing))
+    kinds = standards.kinds(version, known[0] if known else None)
+    table, parsed = logged.of_receipts(part.receipts, kinds)
+    part.hours = dict(rows.by_hour(table))
+    if not part.is_segmented:
+        # Counted again for another grid, a row's faults are known already.
+        part.unknown = parsed.unknown
+        part.wrong = Counter({n: len(places) for n, places in parsed.invalid.items()})
+    part.suspended = _suspended(part)
+    for baseline in known:
+        gauge = standards.gauge(baseline.pk)
+        part.counts[baseline.pk] = {
+            hour: gauge.count(
+                segments.without(hour_rows, part.suspended), version.schema
+            )
+            for hour, hour_rows in part.hours.items()
+        }
+
+
+def _suspended(part: _Part) -> set[UUID]:
+    keys = [receipt.pk for receipt in part.receipts]
+    found = Receipt.objects.filter(pk__in=keys).exclude(quarantine=None)
+    return set(found.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _store(version: ModelVersion, part: _Part) -> None:
+    """Write segments, profiles and markers of the part: all of it or nothing."""
+    versions.lock(version.pk)
+    if _suspended(part) != part.suspended:
+        raise _TakenError
+    fresh = 0
+    if not part.is_segmented:
+        _mark(
+            SegmentedReceipt,
+            [
+                SegmentedReceipt(receipt=r, organization_id=version.organization_id)
+                for r in part.receipts
+            ],
+        )
+        segments.append(version, part.hours)
+        fresh = sum(receipt.rows for receipt in part.receipts)
+    for baseline_id, counts in part.counts.items():
+        _mark(
+            ProfiledReceipt,
+            [
+                ProfiledReceipt(
+                    receipt=r,
+                    baseline_id=baseline_id,
+                    organization_id=version.organization_id,
+                )
+                for r in part.receipts
+            ],
+        )
+        hours.add(version, baseline_id, counts)
+        labels.add_known(version, baseline_id, part.hours)
+    versions.touch(version, fresh)
+
+
+def _mark(
+    model: type[SegmentedReceipt] | type[ProfiledReceipt],
+    markers: Sequence[SegmentedReceipt | ProfiledReceipt],
+) -> None:
+    """Insert the markers; raises _TakenError if one of them is there already.
+
+    The version's lock is held, so nobody inserts one between the look and the insert.
+    """
+    keys = [marker.receipt_id for marker in markers]
+    same = model.objects.filter(receipt__in=keys)
+    if isinstance(markers[0], ProfiledReceipt):
+        same = same.filter(baseline=markers[0].baseline_id)
+    if same.exists():
+        raise _TakenError
+    model.objects.bulk_create(markers)
+
+
+def _report(version: ModelVersion, part: _Part) -> None:
+    """Open a finding for each feature that isn't as the schema says."""
+    found = [
+        ("unknown", "is not in the schema", name, count)
+        for name, count in part.unknown.most_common(MOST_FINDINGS)
+    ] + [
+        ("type", "has values of the wrong type", name, count)
+        for name, count in part.wrong.most_common(MOST_FINDINGS)
+    ]
+    for code, what, name, count in found:
+        findings.open_finding(
+            version,
+            cause=f"schema:{code}:{name}"[:300],
+            severity=Finding.Severity.LOW,
+            title=f"Feature {name} {what}"[:500],
+            detail={"feature": name, "predictions": count},
+            actor=None,
+        )
+
+
+def _finish(version: ModelVersion, receipts: Sequence[UUID]) -> None:
+    """Take receipts off the queue, unless a baseline was activated meanwhile."""
+    if baselines.make_provisional(version):
+        # It put the version's receipts on the queue again, these among them.
+        return
+    with transaction.atomic():
+        versions.lock(version.pk)
+        wanted = {baseline.pk for baseline in standards.counted(version)}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE monitoring_receipt AS r SET claimed_until = NULL, "
+                "pending = (SELECT count(*) FROM monitoring_profiledreceipt AS m "
+                "WHERE m.receipt_id = r.id AND m.baseline_id = ANY(%s)) < %s "
+                "WHERE id = ANY(%s)",
+                (list(wanted), len(wanted), list(receipts)),
+            )
+    newest = Receipt.objects.filter(pk__in=receipts).order_by("-last_event").first()
+    if newest is not None:
+        registry.note_traffic(version, newest.last_event)
