@@ -22,9 +22,7 @@ class Person:
     task: str
 
 
-OWNER = Person(
-    "owner@demo-bank.example", "Olivia Owner", Role.OWNER, "runs the models"
-)
+OWNER = Person("owner@demo-bank.example", "Olivia Owner", Role.OWNER, "runs the models")
 PEOPLE = (
     OWNER,
     Person(

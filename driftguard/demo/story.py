@@ -162,6 +162,10 @@ class Story:
             )
             progress(len(records))
 
+    def is_scored(self, month: Month) -> bool:
+        """Tell whether any prediction of a month is stored."""
+        return self._count(month) > 0
+
     def truth(self) -> Truth:
         """Return every prediction's outcome; the newest month's are still to come."""
         return {
