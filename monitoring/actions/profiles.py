@@ -40,7 +40,7 @@ from monitoring.stats import rows
 from monitoring.stats.gauges import Counts
 
 # A worker that hasn't finished by then is taken for dead.
-LEASE = timedelta(minutes=5)
+LEASE = timedelta(minutes=1)
 RECEIPTS_AT_ONCE = 2_000
 ROWS_AT_ONCE = 50_000
 # One finding per feature; a client that invents names doesn't flood the list.
