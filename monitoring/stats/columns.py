@@ -52,6 +52,13 @@ def ordered(values: NDArray[Any] | Sequence[Any]) -> tuple[Floats, int, int]:
     return work[first:last], len(work) - known, known - (last - first)
 
 
+def distinct(ascending: Floats) -> Floats:
+    """Return each of the sorted values once."""
+    first = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
+    return ascending[first]
+
+
 def psi_edges(values: Floats) -> Floats:
     """Return the inner edges of the PSI bins: the distinct deciles.
 
@@ -142,14 +149,14 @@ class NumericColumn:
         ascending += 0.0  # -0.0 becomes 0.0
         count = len(ascending)
         edges = psi_edges(ascending)
-        distinct = ascending[np.diff(ascending, prepend=-np.inf) > 0]
-        thinned = len(distinct) > MAX_DISTINCT
+        points = distinct(ascending)
+        thinned = len(points) > MAX_DISTINCT
         if thinned:
             # Between neighbouring ranks lie less than 1/2048 of the values, so each
             # atom of 0.1 % is a point by itself.
             steps = np.arange(1, QUANTILE_POINTS + 1) * count
-            distinct = ascending[np.append(0, -(-steps // QUANTILE_POINTS) - 1)]
-        points = np.union1d(distinct, edges)
+            points = ascending[np.append(0, -(-steps // QUANTILE_POINTS) - 1)]
+        points = np.union1d(points, edges)
         centre = float(ascending[count // 2]) if count else 0.0
         return cls(name, points, edges, centre, thinned, first_int, first_sum)
 

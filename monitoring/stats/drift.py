@@ -58,8 +58,8 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
 
     Two gates: drift is a score at or above its threshold **and** significant, that is
     p < alpha after Holm over the columns, or, where no p-value exists, a score above
-    its no-drift 95 % point. Where chance alone could pass the alert threshold nothing
-    is "ok": the status is insufficient_data.
+    the no-drift 95 % point of the largest over the columns. Where chance alone could
+    pass the alert threshold nothing is "ok": the status is insufficient_data.
 
     Parameters
     ----------
@@ -83,10 +83,7 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
 
     """
     rules = _Rules(thresholds, voting, alpha, min_rows)
-    measured = [
-        _measure(column, grid.baseline, window, rules)
-        for column in grid.columns.values()
-    ]
+    measured = _measure(grid, window, rules)
     inputs = [name for name in grid.columns if name not in apart]
     shares = importances or dict.fromkeys(inputs, 1 / max(len(inputs), 1))
     corrected = _corrected(measured)
@@ -98,16 +95,22 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
     return _report(columns, inputs, rules)
 
 
-def _measure(
-    column: NumericColumn | CategoricalColumn,
-    baseline: Tally,
-    window: Tally,
-    rules: _Rules,
-) -> _Measured:
-    pair = pair_of(column, baseline, window)
-    fewest = min(pair.n, pair.n_baseline)
-    readings = pair.read(rules.thresholds) if fewest > 0 else {}
-    return _Measured(column, pair, readings, fewest >= rules.min_rows)
+def _measure(grid: Grid, window: Tally, rules: _Rules) -> list[_Measured]:
+    pairs = [
+        (column, pair_of(column, grid.baseline, window))
+        for column in grid.columns.values()
+    ]
+    sizes = [min(pair.n, pair.n_baseline) for _, pair in pairs]
+    judged = sum(size >= rules.min_rows for size in sizes)
+    return [
+        _Measured(
+            column,
+            pair,
+            pair.read(rules.thresholds, max(judged, 1)) if size > 0 else {},
+            size >= rules.min_rows,
+        )
+        for (column, pair), size in zip(pairs, sizes, strict=True)
+    ]
 
 
 def _corrected(measured: Iterable[_Measured]) -> dict[str, dict[str, float]]:
@@ -165,7 +168,7 @@ def _result(
     if p_value is not None:
         significant = p_value < rules.alpha
     else:
-        significant = found.enough and reading.score > reading.no_drift.upper
+        significant = found.enough and reading.score > reading.no_drift.family
     low = high = Status.INSUFFICIENT_DATA
     if reading.measurable and found.enough:
         low = _judge(reading.score, reading, limits, significant)
@@ -183,6 +186,7 @@ def _result(
         alert=alert,
         expected_without_drift=reading.no_drift.expected,
         no_drift_95=reading.no_drift.upper,
+        no_drift_95_family=reading.no_drift.family,
         significant=significant,
         undecided=low != high,
         low_counts=reading.low_counts,
@@ -201,7 +205,7 @@ def _judge(
     if limits is None:
         return Status.UNRATED
     warning, alert = limits
-    powerless = reading.no_drift.upper > alert
+    powerless = reading.no_drift.family > alert
     # A p-value holds at any number of rows. The 95 % point of a distance is a first
     # order figure that empty bins exceed when rows are few, so it doesn't convict.
     convincing = significant and not (powerless and reading.p_value is None)

@@ -17,6 +17,7 @@ from monitoring.stats.columns import (
     Values,
     between,
     by_category,
+    distinct,
     limits,
     numbers,
     ordered,
@@ -41,7 +42,7 @@ class NumericReference:
     def of(cls, values: Values) -> NumericReference:
         """Return the reference of a baseline column."""
         ascending, _, _ = ordered(numbers(values))
-        points = ascending[np.diff(ascending, prepend=-np.inf) > 0]
+        points = distinct(ascending)
         edges = psi_edges(ascending)
         before = np.searchsorted(ascending, points) / max(len(ascending), 1)
         upto = np.append(before[1:], 1.0)[: len(points)]

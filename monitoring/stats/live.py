@@ -80,9 +80,10 @@ class CurvePair:
         """Number of refused values of the window."""
         return self.window.invalid
 
-    def read(self, wanted: Container[str]) -> dict[str, Reading]:
+    def read(self, wanted: Container[str], columns: int) -> dict[str, Reading]:
         """Return the wanted readings; both sides must have values."""
-        readings = _read_bins(self.baseline.bins(), self.window.bins(), wanted)
+        bins = self.baseline.bins(), self.window.bins()
+        readings = _read_bins(*bins, wanted, columns)
         if "ks_test" in wanted:
             low, high = curves.ks(self.baseline, self.window)
             readings["ks_test"] = Reading(
@@ -93,12 +94,14 @@ class CurvePair:
                 significance.ASYMPTOTIC,
             )
         if "wasserstein" in wanted or "wasserstein_normed" in wanted:
-            readings |= self._read_distance(wanted)
+            readings |= self._read_distance(wanted, columns)
         return readings
 
-    def _read_distance(self, wanted: Container[str]) -> dict[str, Reading]:
+    def _read_distance(
+        self, wanted: Container[str], columns: int
+    ) -> dict[str, Reading]:
         found = curves.wasserstein(self.baseline, self.window)
-        chance = significance.wasserstein_without_drift(self.baseline, self.n)
+        chance = significance.wasserstein_without_drift(self.baseline, self.n, columns)
         spread = math.sqrt(self.baseline.moments().variance)
         readings = {}
         for name, unit in (
@@ -180,9 +183,9 @@ class CategoryPair:
         """Number of values of the baseline."""
         return int(self.baseline.sum())
 
-    def read(self, wanted: Container[str]) -> dict[str, Reading]:
+    def read(self, wanted: Container[str], columns: int) -> dict[str, Reading]:
         """Return the wanted readings; both sides must have values."""
-        readings = _read_bins(self.baseline, self.window, wanted)
+        readings = _read_bins(self.baseline, self.window, wanted, columns)
         if "chi_square" in wanted:
             test = shares.chi_square(self.baseline, self.window)
             total = self.n + self.n_baseline
@@ -231,9 +234,9 @@ def pair_of(
 
 
 def _read_bins(
-    baseline: Ints, window: Ints, wanted: Container[str]
+    baseline: Ints, window: Ints, wanted: Container[str], columns: int
 ) -> dict[str, Reading]:
-    chance = significance.without_drift(baseline, window)
+    chance = significance.without_drift(baseline, window, columns)
     readings = {}
     for name, distance in DISTANCES.items():
         if name in wanted:

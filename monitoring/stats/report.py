@@ -45,6 +45,9 @@ class AlgorithmResult:
     alert: float | None = None
     expected_without_drift: float | None = None
     no_drift_95: float | None = None
+    # that of the largest over the columns: without a p-value, what is above is
+    # significant
+    no_drift_95_family: float | None = None
     significant: bool = False
     # the ends of the interval disagree about a threshold: the raw rows must decide
     undecided: bool = False

@@ -17,12 +17,12 @@ from monitoring.stats.shares import Contingency, shares
 from monitoring.stats.tally import Ints
 
 ASYMPTOTIC = "asymptotic"
+LEVEL = 0.05
 
 # Mean and 95 % point of the Kolmogorov distribution.
 _KS_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 _KS_95 = 1.3580986393225505
 _HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
-_HALF_NORMAL_95 = 1.959963984540054
 
 
 class NoDrift(NamedTuple):
@@ -30,11 +30,14 @@ class NoDrift(NamedTuple):
 
     expected: float | None
     upper: float  # the 95 % point, or a figure above it
+    # The same for the largest of all columns judged. Where a score has no p-value it
+    # does what Holm's correction does: of twenty quiet columns one always looks odd.
+    family: float
 
     def in_units(self, unit: float) -> NoDrift:
         """Return the figures of the score divided by `unit`."""
         expected = None if self.expected is None else self.expected / unit
-        return NoDrift(expected, self.upper / unit)
+        return NoDrift(expected, self.upper / unit, self.family / unit)
 
 
 def ks_p_value(statistic: float, n_baseline: int, n: int) -> float:
@@ -68,7 +71,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
+def without_drift(baseline: Ints, window: Ints, columns: int = 1) -> dict[str, NoDrift]:
     """Return the no-drift figures of the distances over bins or categories.
 
     To first order, PSI is (1/N + 1/n) times a chi-square variable with B - 1 degrees
@@ -81,6 +84,8 @@ def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
     ----------
     baseline, window : int array, shape (B,)
         Counts, each with a positive sum. Bins empty on both sides don't count.
+    columns : int
+        Number of columns judged, for `NoDrift.family`.
 
     """
     from scipy.special import chdtri, ndtri
@@ -89,27 +94,32 @@ def without_drift(baseline: Ints, window: Ints) -> dict[str, NoDrift]:
     size = int(np.count_nonzero(pooled))
     chance = 1 / int(baseline.sum()) + 1 / int(window.sum())
     mean = (size - 1) * chance
-    upper = float(chdtri(size - 1, 0.05)) * chance if size > 1 else 0.0
+    levels = np.array([LEVEL, LEVEL / columns])
+    points = chdtri(size - 1, levels) * chance if size > 1 else np.zeros(2)
+    upper, family = points.tolist()
     errors = np.sqrt(pooled * (1 - pooled) * chance)
-    worst = float(errors.max())
-    reach = float(ndtri(1 - 0.025 / size))
+    largest = float(errors.max()) * ndtri(1 - levels / 2 / size)
     variation = 0.5 * _HALF_NORMAL_MEAN * float(errors.sum())
+
+    def root(divisor: float) -> NoDrift:
+        return NoDrift(
+            *(math.sqrt(figure / divisor) for figure in (mean, upper, family))
+        )
+
     return {
-        "psi": NoDrift(mean, upper),
-        "hellinger": NoDrift(math.sqrt(mean / 8), math.sqrt(upper / 8)),
-        "jensen_shannon": NoDrift(
-            math.sqrt(mean / 8 / math.log(2)), math.sqrt(upper / 8 / math.log(2))
-        ),
-        "total_variation": NoDrift(variation, 0.5 * math.sqrt(upper)),
-        "l_infinity": NoDrift(None, reach * worst),
-        "kl_divergence": NoDrift(mean / 2, upper / 2),
+        "psi": NoDrift(mean, upper, family),
+        "kl_divergence": NoDrift(mean / 2, upper / 2, family / 2),
+        "hellinger": root(8),
+        "jensen_shannon": root(8 * math.log(2)),
+        "total_variation": root(4)._replace(expected=variation),
+        "l_infinity": NoDrift(None, *largest.tolist()),
     }
 
 
 def ks_without_drift(n_baseline: int, n: int) -> NoDrift:
     """Return the no-drift figures of the Kolmogorov-Smirnov statistic."""
     scale = math.sqrt(1 / n_baseline + 1 / n)
-    return NoDrift(_KS_MEAN * scale, _KS_95 * scale)
+    return NoDrift(_KS_MEAN * scale, _KS_95 * scale, _KS_95 * scale)
 
 
 def cramers_v_without_drift(test: Contingency, total: int) -> NoDrift:
@@ -117,21 +127,24 @@ def cramers_v_without_drift(test: Contingency, total: int) -> NoDrift:
     from scipy.special import chdtri
 
     if not test.freedom:
-        return NoDrift(0.0, 0.0)
-    upper = float(chdtri(test.freedom, 0.05))
-    return NoDrift(math.sqrt(test.freedom / total), math.sqrt(upper / total))
+        return NoDrift(0.0, 0.0, 0.0)
+    upper = math.sqrt(float(chdtri(test.freedom, LEVEL)) / total)
+    return NoDrift(math.sqrt(test.freedom / total), upper, upper)
 
 
-def wasserstein_without_drift(baseline: Curve, n: int) -> NoDrift:
+def wasserstein_without_drift(baseline: Curve, n: int, columns: int = 1) -> NoDrift:
     """Return the no-drift figures of the Wasserstein distance, in the column's unit.
 
     The mean is that of the integral of a Brownian bridge over the baseline. The 95 %
     point supposes that the bridge is equally far off everywhere, which it isn't: the
     true one is lower (by a quarter for a uniform column).
     """
+    from scipy.special import ndtri
+
     inner = baseline.upto[1:-2:2]
     with np.errstate(over="ignore", invalid="ignore"):
         widths = np.diff(baseline.column.points)
         spread = float((np.sqrt(inner * (1 - inner)) * widths).sum())
-    scale = math.sqrt(1 / baseline.n + 1 / n) * spread
-    return NoDrift(_HALF_NORMAL_MEAN * scale, _HALF_NORMAL_95 * scale)
+        scale = math.sqrt(1 / baseline.n + 1 / n) * spread
+        points = scale * ndtri(1 - np.array([LEVEL, LEVEL / columns]) / 2)
+    return NoDrift(_HALF_NORMAL_MEAN * scale, *points.tolist())
