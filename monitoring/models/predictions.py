@@ -314,6 +314,10 @@ class GroundTruth(TenantModel):
     def public_id(self) -> str:
         return encode("gt", self.id)
 
+    @property
+    def decoded_outcome(self) -> Any:
+        return json.loads(self.outcome)
+
 
 class IdempotencyKey(TenantModel):
     """The first answer to a request, given again to its repetitions for 24 hours."""

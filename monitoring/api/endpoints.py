@@ -1,0 +1,221 @@
+"""Views of the hot path: plain functions behind one door, without DRF.
+
+The door knows the caller, reads the body and answers what went wrong; the functions
+read one dialect, call one deed and say what it said.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import MethodNotAllowed
+
+from governance import strict_json
+from governance.actions.credentials import Credential
+from governance.api.authentication import credential_of
+from governance.api.exceptions import problem, problem_response
+from governance.api.parsers import LARGEST_BODY, is_json
+from governance.exceptions import (
+    GovernanceError,
+    InvalidError,
+    LengthRequiredError,
+    MalformedError,
+    NotFoundError,
+    TooLargeError,
+    UnsupportedMediaTypeError,
+    fault,
+)
+from governance.identifiers import IdentifierError, decode
+from monitoring.ingest import Answer, Key, availability, idempotency
+
+LARGEST_INFLATED = 100 * 1024 * 1024
+READ_AT_ONCE = 1 << 16
+GZIP = 16 + zlib.MAX_WBITS
+JSON, CSV, PARQUET = "json", "csv", "parquet"
+TABLES = {
+    "text/csv": CSV,
+    "application/vnd.apache.parquet": PARQUET,
+    "application/x-parquet": PARQUET,
+}
+
+
+@dataclass
+class Call:
+    """A request whose caller is known."""
+
+    request: HttpRequest
+    credential: Credential
+
+    @cached_property
+    def _received(self) -> bytes:
+        """The body as it came over the wire."""
+        headers = self.request.META
+        length = headers.get("CONTENT_LENGTH") or ""
+        if length:
+            if not length.isdigit() or int(length) > LARGEST_BODY:
+                raise TooLargeError("The body is larger than 25 MB; send it in parts.")
+            return self.request.body
+        if headers.get("HTTP_TRANSFER_ENCODING"):
+            return _read_unknown_length(headers["wsgi.input"])
+        return b""
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body, inflated if it was compressed."""
+        encoding = self.request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+        if encoding in {"", "identity"}:
+            return self._received
+        if encoding in {"gzip", "x-gzip"}:
+            return inflate(self._received)
+        raise UnsupportedMediaTypeError("A body may be compressed with gzip only.")
+
+    def media(self, *, tables: bool = False) -> str:
+        """Return what the body is; raise UnsupportedMediaTypeError if nothing known."""
+        name = self.request.META.get("CONTENT_TYPE")
+        if is_json(name, self.body):
+            return JSON
+        kind = TABLES.get((name or "").partition(";")[0].strip().lower())
+        if kind is None or not tables:
+            raise UnsupportedMediaTypeError
+        return kind
+
+    def json(self) -> bytes:
+        """Return the bytes of a body that has to be JSON."""
+        self.media()
+        return self.body
+
+    def fields(self, *known: str) -> dict[str, Any]:
+        """Return the members of a small object; others than `known` are refused."""
+        values = strict_json.decode(self.json())
+        if not isinstance(values, dict):
+            raise InvalidError("The body has to be a JSON object.")
+        if unknown := [name for name in values if name not in known]:
+            raise InvalidError(
+                errors=[
+                    fault(name, code="unknown", detail="there is no such field")
+                    for name in unknown
+                ]
+            )
+        return values
+
+    @property
+    def key(self) -> Key | None:
+        """The request's name, if the client gave it one."""
+        text = self.request.META.get("HTTP_IDEMPOTENCY_KEY")
+        if text is None:
+            return None
+        return idempotency.make_key(
+            self.credential.organization_id,
+            text,
+            str(self.request.method).encode(),
+            self.request.get_full_path().encode(),
+            self._received,
+        )
+
+    def query(self, *known: str) -> dict[str, str]:
+        """Return the query parameters; others than `known` are refused."""
+        if not self.request.META.get("QUERY_STRING"):
+            return {}
+        given = self.request.GET
+        if unknown := sorted(given.keys() - set(known)):
+            raise InvalidError(
+                errors=[
+                    fault(name, code="unknown_parameter", detail="no parameter here")
+                    for name in unknown
+                ]
+            )
+        return {name: str(given[name]) for name in given}
+
+
+def _read_unknown_length(stream: Any) -> bytes:
+    parts, total = [], 0
+    while part := stream.read(READ_AT_ONCE):
+        parts.append(part)
+        total += len(part)
+        if total > LARGEST_BODY:
+            raise TooLargeError("The body is larger than 25 MB; send it in parts.")
+    if not parts:
+        raise LengthRequiredError
+    return b"".join(parts)
+
+
+def inflate(data: bytes) -> bytes:
+    """Decompress gzip, but never to more than is allowed.
+
+    Raises
+    ------
+    TooLargeError
+        More than 100 MB would come out.
+    MalformedError
+        No gzip, or the end is missing.
+    """
+    parts, left = [], LARGEST_INFLATED
+    try:
+        while data:
+            member = zlib.decompressobj(GZIP)
+            parts.append(member.decompress(data, left + 1))
+            left -= len(parts[-1])
+            if left < 0:
+                raise TooLargeError("The inflated body is larger than 100 MB.")
+            if not member.eof:
+                raise MalformedError("The gzip stream ends too early.")
+            data = member.unused_data
+    except zlib.error:
+        raise MalformedError("The body is not valid gzip.") from None
+    return b"".join(parts)
+
+
+Handler = Callable[..., Answer | HttpResponse]
+
+
+def endpoint(
+    *, scopes: Mapping[str, str], **handlers: Handler
+) -> Callable[..., HttpResponse]:
+    """Return a view that calls the handler of the request's method.
+
+    `scopes` names what the caller must be allowed for each method.
+    """
+    allowed = SimpleNamespace(allowed_methods=sorted(handlers))
+
+    def view(request: HttpRequest, **path: str) -> HttpResponse:
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if method not in handlers:
+            refused = MethodNotAllowed(method)
+            context = {"request": request, "view": allowed}
+            answer = problem_response(refused, context)
+            assert answer is not None  # noqa: S101 (it knows this error)
+            return answer
+        try:
+            with availability.watched():
+                credential = credential_of(request)
+                credential.require(scopes[method])
+                answered = handlers[method](Call(request, credential), **path)
+        except GovernanceError as error:
+            return problem(request, error)
+        if isinstance(answered, HttpResponse):
+            return answered
+        return HttpResponse(
+            answered.body, status=answered.status, content_type="application/json"
+        )
+
+    view.csrf_exempt = True  # type: ignore[attr-defined]
+    return view
+
+
+def said(status: int, **fields: Any) -> Answer:
+    return Answer(status, msgspec.json.encode(fields))
+
+
+def named(prefix: str, text: str) -> Any:
+    """Return the UUID of a public id; raise NotFoundError if it can't be one."""
+    try:
+        return decode(prefix, text)
+    except IdentifierError:
+        raise NotFoundError from None

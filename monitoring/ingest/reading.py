@@ -1,0 +1,165 @@
+"""From the bytes of a JSON body to a batch of sound rows.
+
+The quick reader lets msgspec do the work, then proves by counting that no key stood
+twice anywhere. What it can't read or prove is read again by the exact reader, which is
+many times slower and names every fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from monitoring.ingest import exact, moments
+from monitoring.ingest.rows import (
+    MAX_FEATURES,
+    MAX_NAME_LENGTH,
+    MAX_ROWS,
+    Batch,
+    Dialect,
+    Integer,
+    Place,
+)
+
+_FeatureName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
+_features_decoder = msgspec.json.Decoder(
+    list[dict[_FeatureName, Integer | float | str | bool | None]]
+)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+PLACES: list[Place] = [("predictions", number) for number in range(MAX_ROWS)]
+
+
+class _DoubtError(ValueError):
+    """The quick reader can't vouch for the body."""
+
+
+class _Decoded(NamedTuple):
+    rows: list[Any]
+    members: int  # of the objects around the rows
+    model: str | int | None
+
+
+def read_many(body: bytes, dialect: Dialect) -> Batch:
+    """Read a body whose `predictions` are the rows.
+
+    Raises
+    ------
+    MalformedError
+        No strict JSON.
+    InvalidError
+        The body isn't an object with a list of rows in it.
+    TooLargeError
+        Too many rows, or features in one of them.
+    """
+    try:
+        return _read(body, dialect, _decode_many(body, dialect), PLACES)
+    except (*_UNREADABLE, _DoubtError):
+        return exact.read_many(body, dialect)
+
+
+def read_one(body: bytes, dialect: Dialect) -> Batch:
+    """Read a body that is a row itself; raises as `read_many`."""
+    try:
+        return _read(body, dialect, _decode_one(body, dialect), [()])
+    except (*_UNREADABLE, _DoubtError):
+        return exact.read_one(body, dialect)
+
+
+def _decode_one(body: bytes, dialect: Dialect) -> _Decoded:
+    return _Decoded([dialect.one.decode(body)], 0, None)
+
+
+def _decode_many(body: bytes, dialect: Dialect) -> _Decoded:
+    decoded = dialect.many.decode(body)
+    model = getattr(decoded, "model", UNSET)
+    if not 1 <= len(decoded.predictions) <= MAX_ROWS:
+        raise _DoubtError
+    if model is UNSET:
+        return _Decoded(decoded.predictions, 1, None)
+    return _Decoded(decoded.predictions, 2, model)
+
+
+def _read(
+    body: bytes, dialect: Dialect, decoded: _Decoded, places: list[Place]
+) -> Batch:
+    if b"\\" in body:  # an escape may hide a NUL, half a character, a repeated key
+        raise _DoubtError
+    rows = decoded.rows
+    columns = {name: list(map(attrgetter(name), rows)) for name in dialect.names}
+    features = columns["features"]
+    objects = _features_decoder.decode(b"[" + b",".join(features) + b"]")
+    sizes = list(map(len, objects))
+    if max(sizes) > MAX_FEATURES:
+        raise _DoubtError
+    members = decoded.members + sum(sizes)
+    for name, column in columns.items():
+        absent = column.count(UNSET)
+        members += len(rows) - absent
+        if absent:
+            columns[name] = [None if value is UNSET else value for value in column]
+    if not _has_exactly(body, members, columns.get("timestamp", ())):
+        raise _DoubtError
+    nothing = [None] * len(rows)
+    return Batch(
+        dialect,
+        places=places[: len(rows)],
+        features=list(map(bytes, features)),
+        predictions=columns["prediction"],
+        models=_models(columns.get("model", nothing), decoded.model),
+        versions=columns["version"],
+        timestamps=_timestamps(columns["timestamp"]),
+        entity_ids=_entity_ids(columns["entity_id"]),
+        probabilities=_probabilities(columns["probabilities"]),
+        latencies=columns["latency_ms"],
+        labels=columns.get("label", nothing),
+    )
+
+
+def _has_exactly(body: bytes, members: int, timestamps: Iterable[str | None]) -> bool:
+    """Tell whether so many members are all that the objects of the body have.
+
+    Each member has a colon; the others that are usual stand in time stamps. If that
+    isn't the number of colons, then `":` is counted: without escapes and white space
+    it ends each key, and stands elsewhere only where a string begins with a colon.
+    """
+    inside = "".join(filter(None, timestamps)).count(":")
+    if body.count(b":") == members + inside:
+        return True
+    return body.translate(None, b" \t\r\n").count(b'":') == members
+
+
+def _models(
+    models: list[str | int | None], shared: str | int | None
+) -> list[str | int | None]:
+    if shared is None:
+        return models
+    return [shared if model is None else model for model in models]
+
+
+def _timestamps(texts: list[str | None]) -> list[int]:
+    now = moments.now()
+    latest = now + moments.FURTHEST_AHEAD
+    try:
+        # The rows of a batch often share their time stamps.
+        values = {
+            text: now if text is None else moments.parse(text, latest=latest)
+            for text in set(texts)
+        }
+    except moments.MomentError:
+        raise _DoubtError from None
+    return [values[text] for text in texts]
+
+
+def _entity_ids(values: list[Any]) -> list[str | None]:
+    return [str(value) if type(value) is int else value for value in values]
+
+
+def _probabilities(lists: list[list[float] | None]) -> list[list[float] | None]:
+    for probabilities in lists:
+        if probabilities is not None and not exact.are_probabilities(probabilities):
+            raise _DoubtError
+    return lists
