@@ -4,6 +4,7 @@ import os
 import signal
 from typing import Any
 
+from billiard.process import current_process
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 from kombu.transport import TRANSPORT_ALIASES
@@ -27,4 +28,7 @@ def keep_django_logging(**_: Any) -> None:
 @worker_process_init.connect
 def follow_the_worker(**_: Any) -> None:
     """End a pool process whose worker was killed, before it takes another task."""
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(
+        signal.SIGKILL,
+        parent=current_process()._parent_pid,  # type: ignore[attr-defined]
+    )

@@ -90,6 +90,9 @@ JWT_SIGNING_KEY = environment.text(
     "JWT_SIGNING_KEY",
     hashlib.sha256(b"driftguard access tokens\0" + SECRET_KEY.encode()).hexdigest(),
 )
+# How long a login is good for services, and how long they may renew it.
+ACCESS_TOKEN_DAYS = environment.integer("ACCESS_TOKEN_DAYS", 30, minimum=1)
+REFRESH_TOKEN_DAYS = environment.integer("REFRESH_TOKEN_DAYS", 90, minimum=1)
 # May a stranger make a user and an organization?
 OPEN_REGISTRATION = environment.flag("OPEN_REGISTRATION", default=EMBEDDED)
 
@@ -188,6 +191,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "governance.api.auth.attempted_username"
 AXES_IPWARE_PROXY_COUNT = NUM_PROXIES or None
 AXES_VERBOSE = False
 
@@ -227,9 +232,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "governance.api.authentication.CredentialAuthentication"
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["governance.api.authentication.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["governance.api.parsers.StrictJSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "governance.api.exceptions.problem_response",
@@ -237,10 +242,6 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-if not (BASE_DIR / "governance/api/authentication.py").exists():
-    del REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"]
-if not (BASE_DIR / "governance/api/exceptions.py").exists():
-    del REST_FRAMEWORK["EXCEPTION_HANDLER"]
 SPECTACULAR_SETTINGS = {
     "TITLE": "DriftGuard",
     "DESCRIPTION": "Monitoring and governance of models in production.",
@@ -295,6 +296,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "monitoring.tasks.poll",
         "schedule": 2.0,
         "options": {"expires": 4.0},
+    },
+    "purge_limits": {
+        "task": "governance.tasks.purge_limits",
+        "schedule": 60 * 60.0,
+        "options": {"expires": 60 * 60.0},
     },
 }
 

@@ -13,11 +13,15 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(number: signal.Signals) -> None:
-    """Have the kernel send this process ``number`` when its parent ends."""
+def die_with_parent(number: signal.Signals, *, parent: int | None = None) -> None:
+    """Have the kernel send this process ``number`` when its parent ends.
+
+    ``parent`` is the parent's number where it is known for sure: the parent may have
+    ended before this call.
+    """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
+    parent = parent or os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, int(number)) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

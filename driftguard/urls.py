@@ -33,3 +33,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
 for app in ("governance", "monitoring"):
     if find_spec(f"{app}.api.urls"):
         urlpatterns.append(path("", include(f"{app}.api.urls")))
+
+handler404 = "governance.api.exceptions.page_not_found"
+handler500 = "governance.api.exceptions.server_error"

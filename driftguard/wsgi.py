@@ -3,15 +3,25 @@
 Ingestion carries its own credential and has no session, no form and no message, so
 that its requests don't pay for the middleware that serves people.
 """
+# ruff: noqa: E402 - signals come before imports, which take their time
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
 
+from driftguard import tether
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "driftguard.settings")
 os.environ.setdefault("DRIFTGUARD_PROCESS", "web")
+server = multiprocessing.parent_process()
+if server is not None and os.environ.get("DRIFTGUARD_SUPERVISED"):
+    # Until granian's worker is up it has the handler of granian's server, which would
+    # swallow the signal and keep everybody waiting.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tether.die_with_parent(signal.SIGKILL, parent=server.pid)
 
 import django
 from django.conf import settings
@@ -19,8 +29,6 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
-
-from driftguard import tether
 
 django.setup(set_prefix=False)
 
@@ -49,9 +57,6 @@ hot = HotHandler()
 ordinary = WSGIHandler()
 # A fault in an address or a view shows at the start, not at somebody's first request.
 get_resolver().url_patterns  # noqa: B018
-
-if os.environ.get("DRIFTGUARD_SUPERVISED"):
-    tether.die_with_parent(signal.SIGTERM)
 
 
 def application(

@@ -1,9 +1,14 @@
 import threading
+from collections.abc import Iterator
 
+import psycopg2.extensions
 import pytest
+from django.core.management.base import CommandError
 from django.db import ProgrammingError, connection, transaction
 
 from driftguard import roles
+from driftguard.roles import acting_as_owner
+from tests.conftest import execute
 
 
 def show(name: str) -> str:
@@ -91,3 +96,46 @@ def test_the_next_cloned_database_is_empty_again(cloned_db: str) -> None:
 @pytest.mark.django_db
 def test_an_ordinary_test_sees_nothing_of_a_cloned_database() -> None:
     assert count_sessions() == 0
+
+
+@pytest.fixture
+def limited_login(cloned_db: str) -> Iterator[psycopg2.extensions.connection]:
+    """Connect as a login that may do nothing but connect."""
+    name = f"limited_{cloned_db[-8:]}"
+    execute(f"CREATE ROLE {name} LOGIN PASSWORD 'limited'")
+    where = connection.get_connection_params()
+    limited = psycopg2.connect(
+        dbname=cloned_db,
+        user=name,
+        password="limited",
+        host=where.get("host"),
+        port=where.get("port"),
+    )
+    yield limited
+    limited.close()
+    with acting_as_owner(connection), connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        cursor.execute(f"DROP OWNED BY {name}")
+    execute(f"DROP ROLE {name}")
+
+
+def test_a_login_that_may_not_make_the_roles_is_told_what_to_run(
+    limited_login: psycopg2.extensions.connection,
+) -> None:
+    login = limited_login.info.user
+    with limited_login.cursor() as cursor:
+        with pytest.raises(CommandError) as refused:
+            roles.install(cursor, app_login=login)
+        limited_login.rollback()
+        explanation, _, sql = str(refused.value).partition("\n\n")
+        assert f"{login} may not set up DriftGuard's roles" in explanation
+        # What it says is enough, and right as it stands (the two roles exist here).
+        with connection.cursor() as administrator:
+            administrator.execute("RESET ROLE")
+            for statement in sql.split(";\n"):
+                if not statement.startswith("CREATE ROLE"):
+                    administrator.execute(statement)
+        roles.install(cursor, app_login=login)
+        cursor.execute("SET ROLE driftguard_owner")
+        cursor.execute("SET ROLE driftguard_app")
+        limited_login.rollback()

@@ -23,9 +23,11 @@ from driftguard.locks import FileLock
 from driftguard.supervision import Program, SupervisionError, Supervisor
 
 # How long the remains of a killed predecessor may take to end.
-REMAINS_SECONDS = 60
+REMAINS_SECONDS = 30
 READY_SECONDS = 90
 COLUMN = 10
+# Where to ask a server that listens on all addresses.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class StopRequestedError(Exception):
@@ -93,7 +95,7 @@ class Command(BaseCommand):
 
     def claim_port(self) -> None:
         """Make sure that the port is free; wait for a predecessor that is ending."""
-        deadline = time.monotonic() + (3 if self.was_killed() else 0)
+        deadline = time.monotonic() + (REMAINS_SECONDS if self.was_killed() else 0)
         while error := port_error(self.host, self.port):
             if time.monotonic() >= deadline:
                 raise CommandError(
@@ -133,7 +135,7 @@ class Command(BaseCommand):
         temporary = self.directory / "tmp"
         temporary.mkdir(exist_ok=True, mode=0o700)
         hosts = list(settings.ALLOWED_HOSTS)
-        if self.host not in (*hosts, "0.0.0.0", "::"):  # noqa: S104 - only compared
+        if self.host not in (*hosts, *EVERYWHERE):
             hosts.append(self.host)
         return {
             **os.environ,
@@ -221,8 +223,7 @@ class Command(BaseCommand):
         )
 
     def is_ready(self) -> bool:
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - only compared
-        host = everywhere.get(self.host, self.host)
+        host = EVERYWHERE.get(self.host, self.host)
         connection = HTTPConnection(host, self.port, timeout=5)
         try:
             connection.request("GET", "/readyz")
@@ -234,14 +235,22 @@ class Command(BaseCommand):
 
 
 def port_error(host: str, port: int) -> str:
-    """Return why nobody can listen there, or nothing."""
+    """Return why we can't listen there, or nothing.
+
+    The web server shares its port between its processes (SO_REUSEPORT), so that it
+    would also share it with another one's; hence the question whether anybody answers.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        # As every server does: connections in their last minute don't count.
+        probe.settimeout(3)
+        if probe.connect_ex((EVERYWHERE.get(host, host), port)) == 0:
+            return "somebody else does"
+    with socket.socket(family) as probe:
+        # Connections in their last minute don't count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             probe.bind((host, port))
-            probe.listen()
         except OSError as error:
             return error.strerror or str(error)
     return ""
