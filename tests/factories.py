@@ -11,10 +11,18 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
-from governance.actions import organizations
+from governance.actions import organizations, registry
 from governance.actions.audit import Actor
 from governance.actions.credentials import SCOPES
-from governance.models import ApiKey, Membership, Organization, User
+from governance.models import (
+    ApiKey,
+    Membership,
+    ModelVersion,
+    Organization,
+    RegisteredModel,
+    User,
+)
+from governance.schema import Schema
 
 PASSWORD = "a long enough passphrase"
 _numbers = count(1)
@@ -91,3 +99,40 @@ def make_api_key(person: Person, **fields: Any) -> tuple[ApiKey, str]:
     return organizations.create_api_key(
         person.organization, owner=person.user, actor=None, **fields
     )
+
+
+SCHEMA: dict[str, Any] = {
+    "features": [
+        {"name": "age", "type": "int", "importance": 0.7},
+        {"name": "income", "type": "float", "importance": 0.3},
+        {"name": "region", "type": "categorical"},
+    ],
+    "target": "defaulted",
+    "task": "binary",
+    "classes": [0, 1],
+    "favourable_outcome": 0,
+    "protected_attributes": ["region"],
+}
+
+
+def make_version(
+    person: Person,
+    *,
+    name: str = "",
+    version: str = "1.0.0",
+    schema: dict[str, Any] | None = None,
+    **model_fields: Any,
+) -> ModelVersion:
+    """Register a version of a model (a new one, unless named)."""
+    registration = registry.Registration(
+        name=name or f"Model {next(_numbers)}",
+        version=version,
+        schema=Schema.from_json(SCHEMA if schema is None else schema),
+        model_fields=model_fields,
+    )
+    return registry.register(person.organization, registration, actor=person.actor)
+
+
+def make_model(person: Person, **fields: Any) -> RegisteredModel:
+    """Register a model with one version."""
+    return make_version(person, **fields).model

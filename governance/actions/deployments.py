@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from governance.actions.audit import Actor, deed, record
 from governance.exceptions import ApprovalRequiredError, PermissionDeniedError
 from governance.models import Membership, ModelVersion
@@ -18,7 +20,7 @@ def deploy(
     override: bool,
     dry_run: bool,
     actor: Actor,
-) -> None:
+) -> NoReturn:
     """Ask the gate whether the version may be deployed; the answer is in the trail.
 
     No version can be approved yet, so the gate is closed: always raises

@@ -20,7 +20,8 @@ class RegisteredModelQuerySet(TenantQuerySet["RegisteredModel"]):
         if text.isascii() and text.isdigit():
             # An id beyond bigint cannot exist; the database would raise on it.
             return self.filter(pk=int(text)) if len(text) < 19 else self.none()
-        return self.filter(slug=text)
+        # PostgreSQL can't even be asked about text with a NUL in it.
+        return self.none() if "\0" in text else self.filter(slug=text)
 
 
 class RegisteredModel(TenantModel):

@@ -102,9 +102,12 @@ class TestKey:
 
     def test_a_mistyped_one_costs_no_query(self) -> None:
         _, text = factories.make_api_key(factories.make_alice())
-        with CaptureQueriesContext(
-            connection,
-        ) as queries, pytest.raises(NotAuthenticatedError):
+        with (
+            CaptureQueriesContext(
+                connection,
+            ) as queries,
+            pytest.raises(NotAuthenticatedError),
+        ):
             authenticate(text[:-1] + ("0" if text[-1] != "0" else "1"))
         assert len(queries) == 0
 

@@ -1,0 +1,404 @@
+"""The registered models, in the Platform dialect and in the Quick start's."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import exceptions as rest
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from governance.actions import registry
+from governance.actions.audit import deed
+from governance.api.base import HIGHEST_LIMIT, ApiView, limit_of, validated
+from governance.api.documents import READING, WRITING, operation
+from governance.api.registry_fields import (
+    ModelChange,
+    PlatformModel,
+    PlatformRegistration,
+    QuickModel,
+    QuickRegistration,
+    VersionAnswer,
+    model_fields,
+    read_schema,
+    registration,
+    schema_fields,
+)
+from governance.exceptions import FieldFault, InvalidError, NotFoundError, fault
+from governance.models import (
+    GovernanceStatus,
+    ModelVersion,
+    Organization,
+    RegisteredModel,
+)
+from governance.schema import Schema
+
+ORDERINGS = ("name", "-name", "created_at", "-created_at", "id", "-id")
+# A baseline may come along.
+LARGEST_REGISTRATION = 256 * 1024 * 1024
+EXAMPLE = {
+    "model_name": "Credit Risk Classifier",
+    "version": "2.1.0",
+    "description": "Scores applications",
+    "training_accuracy": 0.87,
+    "fairness_baseline": 0.92,
+    "schema_definition": {
+        "features": ["age", "income"],
+        "target": "credit_approved",
+        "feature_types": {"age": "int", "income": "float"},
+    },
+}
+QUICK_EXAMPLE = {
+    "name": "Production Fraud Model",
+    "version": "1.0.0",
+    "description": "Card payments",
+    "features": [{"feature_name": "amount", "feature_type": "continuous", "order": 1}],
+}
+ANSWER = {
+    "id": 1,
+    "slug": "credit-risk-classifier",
+    "model_name": "Credit Risk Classifier",
+    "version": "2.1.0",
+    "status": "draft",
+    "deployment_status": "draft",
+    "governance_status": "NOT_ASSESSED",
+    "created_by": 1,
+    "created_at": "2025-01-31T12:00:00Z",
+}
+QUICK_ANSWER = {
+    "id": 1,
+    "name": "Production Fraud Model",
+    "version": "1.0.0",
+    "features": [{"feature_name": "amount", "feature_type": "continuous", "order": 1}],
+}
+
+
+class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """The filters of a list of models; they speak of the version that is shown."""
+
+    name = django_filters.CharFilter(lookup_expr="icontains")
+    status = django_filters.ChoiceFilter(
+        field_name="current_version__status", choices=ModelVersion.Status.choices
+    )
+    governance_status = django_filters.ChoiceFilter(
+        field_name="current_version__assessment__status",
+        choices=GovernanceStatus.choices,
+    )
+    risk_tier = django_filters.ChoiceFilter(
+        choices=RegisteredModel.RiskTier.choices, method="of_tier"
+    )
+    owner = django_filters.CharFilter(field_name="owner__email", lookup_expr="iexact")
+    search = django_filters.CharFilter(method="containing")
+
+    def of_tier(
+        self, models: QuerySet[RegisteredModel], name: str, value: str
+    ) -> QuerySet[RegisteredModel]:
+        if value == RegisteredModel.RiskTier.HIGH:
+            return models.filter(risk_tier__in=("", value))
+        return models.filter(risk_tier=value)
+
+    def containing(
+        self, models: QuerySet[RegisteredModel], name: str, value: str
+    ) -> QuerySet[RegisteredModel]:
+        return models.filter(
+            Q(name__icontains=value)
+            | Q(slug__icontains=value)
+            | Q(description__icontains=value)
+            | Q(purpose__icontains=value)
+            | Q(external_ref__icontains=value)
+        )
+
+
+LIST_PARAMETERS = frozenset(ModelFilter.base_filters) | {"limit", "cursor", "ordering"}
+LIST_DOCUMENT = [
+    OpenApiParameter("name", description="part of the name"),
+    OpenApiParameter("status", enum=ModelVersion.Status.values),
+    OpenApiParameter("governance_status", enum=GovernanceStatus.values),
+    OpenApiParameter("risk_tier", enum=RegisteredModel.RiskTier.values),
+    OpenApiParameter("owner", description="the owner's e-mail"),
+    OpenApiParameter("search", description="in name, description and purpose"),
+    OpenApiParameter("ordering", enum=ORDERINGS),
+    OpenApiParameter("limit", int, description="at most 1,000; 100 if absent"),
+    OpenApiParameter("cursor", description="from `next` or `previous`"),
+]
+
+
+class Pages(CursorPagination):
+    """Pages of a list that goes on growing meanwhile."""
+
+    page_size_query_param = "limit"
+    max_page_size = HIGHEST_LIMIT
+
+    def of(
+        self, rows: QuerySet[RegisteredModel], request: Request
+    ) -> list[RegisteredModel]:
+        """Return the rows of the page that the request asks for."""
+        self.page_size = limit_of(request)
+        wanted = request.query_params.get("ordering", "name")
+        if wanted not in ORDERINGS:
+            raise InvalidError(
+                errors=[fault("ordering", code="choice", detail=", ".join(ORDERINGS))]
+            )
+        # The id makes every order total.
+        self.ordering = (wanted, "id")
+        try:
+            return list(self.paginate_queryset(rows, request) or ())
+        except (rest.NotFound, ValidationError, ValueError):
+            raise InvalidError(
+                errors=[fault("cursor", code="cursor", detail="is none of ours")]
+            ) from None
+
+
+class Page(serializers.Serializer[Any]):
+    """Where a page of a list stands."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class ModelPage(Page):
+    """One page of models."""
+
+    results = PlatformModel(many=True)
+
+
+class QuickModelPage(Page):
+    """One page of models in the Quick start's words."""
+
+    results = QuickModel(many=True)
+
+
+class ModelsView(ApiView):
+    """All models: list them, register one."""
+
+    required_scopes: ClassVar[dict[str, str]] = {
+        "GET": "models:read",
+        "POST": "models:write",
+    }
+    query_parameters: ClassVar[dict[str, frozenset[str]]] = {"GET": LIST_PARAMETERS}
+    largest_body = LARGEST_REGISTRATION
+    registration_serializer: type[serializers.Serializer[Any]] = PlatformRegistration
+    answer_serializer: type[VersionAnswer] = PlatformModel
+    created_status = 201
+
+    @operation("List models", answer=ModelPage, parameters=LIST_DOCUMENT, tag="Models")
+    def get(self, request: Request) -> Response:
+        models = RegisteredModel.objects.for_organization(
+            self.credential.organization_id
+        )
+        filters = ModelFilter(
+            request.query_params,
+            models.select_related("owner", "current_version__assessment"),
+        )
+        if not filters.is_valid():
+            raise InvalidError(errors=filter_faults(filters))
+        pages = Pages()
+        answer = self.answer_serializer(
+            [shown_version(model) for model in pages.of(filters.qs, request)], many=True
+        )
+        return pages.get_paginated_response(answer.data)
+
+    @operation(
+        "Register a model, or a new version of one",
+        request=PlatformRegistration,
+        answer=PlatformModel,
+        status=201,
+        errors=(*WRITING, 409),
+        example=EXAMPLE,
+        answer_example=ANSWER,
+        tag="Models",
+    )
+    def post(self, request: Request) -> Response:
+        data = validated(self.registration_serializer, request)
+        organization = self.credential.organization_id
+        version = registry.register(
+            Organization.objects.get(pk=organization),
+            registration(data, organization),
+            actor=self.actor,
+        )
+        answer = self.answer_serializer(fresh(version))
+        return Response(answer.data, status=self.created_status)
+
+
+class QuickModelsView(ModelsView):
+    """The same in the Quick start's words, which answers 200."""
+
+    registration_serializer = QuickRegistration
+    answer_serializer = QuickModel
+    created_status = 200
+
+    @operation(
+        "List models",
+        answer=QuickModelPage,
+        parameters=LIST_DOCUMENT,
+        tag="Quick start",
+    )
+    def get(self, request: Request) -> Response:
+        return super().get(request)
+
+    @operation(
+        "Register a model, or a new version of one",
+        request=QuickRegistration,
+        answer=QuickModel,
+        errors=(*WRITING, 409),
+        example=QUICK_EXAMPLE,
+        answer_example=QUICK_ANSWER,
+        tag="Quick start",
+    )
+    def post(self, request: Request) -> Response:
+        return super().post(request)
+
+
+class ModelView(ApiView):
+    """One model."""
+
+    required_scopes: ClassVar[dict[str, str]] = {
+        "GET": "models:read",
+        "PATCH": "models:write",
+    }
+
+    @operation("Get a model", answer=PlatformModel, answer_example=ANSWER, tag="Models")
+    def get(self, request: Request, reference: str) -> Response:
+        version = shown_version(self.model(reference))
+        return Response(PlatformModel(fresh(version)).data)
+
+    @operation(
+        "Change a model",
+        request=ModelChange,
+        answer=PlatformModel,
+        errors=(*WRITING, 409),
+        example={"risk_tier": "high", "protected_attributes": ["SEX"]},
+        answer_example=ANSWER,
+        tag="Models",
+    )
+    def patch(self, request: Request, reference: str) -> Response:
+        model = self.model(reference)
+        data = validated(ModelChange, request)
+        changes = model_fields(data, model.organization_id)
+        if "model_name" in data:
+            changes["name"] = data["model_name"]
+        version = self._version(model, data.get("version"))
+        self._change(model, version, changes, schema_fields(data))
+        return Response(PlatformModel(fresh(version)).data)
+
+    def _version(self, model: RegisteredModel, name: str | None) -> ModelVersion:
+        if name is None:
+            return shown_version(model)
+        found = model.versions.filter(version=name).first()
+        if found is None:
+            raise InvalidError(
+                errors=[fault("version", code="unknown_version", detail=name)]
+            )
+        return found
+
+    @deed
+    def _change(
+        self,
+        model: RegisteredModel,
+        version: ModelVersion,
+        changes: dict[str, Any],
+        schema: dict[str, Any],
+    ) -> None:
+        registry.update(model, changes=changes, actor=self.actor)
+        if schema:
+            registry.change_schema(
+                version, schema=changed_schema(version, schema), actor=self.actor
+            )
+
+
+class QuickModelView(ApiView):
+    """One model in the Quick start's words."""
+
+    required_scopes: ClassVar[dict[str, str]] = {"GET": "models:read"}
+
+    @operation(
+        "Get a model",
+        answer=QuickModel,
+        answer_example=QUICK_ANSWER,
+        tag="Quick start",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        return Response(QuickModel(fresh(shown_version(self.model(reference)))).data)
+
+
+class VersionsView(ApiView):
+    """The versions of one model, newest first."""
+
+    required_scopes: ClassVar[dict[str, str]] = {"GET": "models:read"}
+    query_parameters: ClassVar[dict[str, frozenset[str]]] = {
+        "GET": frozenset({"limit", "offset"})
+    }
+
+    @operation(
+        "List the versions of a model",
+        answer=PlatformModel(many=True),
+        errors=READING,
+        parameters=[
+            OpenApiParameter("limit", int, description="at most 1,000; 100 if absent"),
+            OpenApiParameter("offset", int),
+        ],
+        tag="Models",
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        model = self.model(reference)
+        start = offset_of(request)
+        rows = model.versions.select_related("assessment")
+        page = list(rows[start : start + limit_of(request)])
+        for version in page:
+            version.model = model
+        return Response(
+            {"versions": PlatformModel(page, many=True).data, "total": rows.count()}
+        )
+
+
+def filter_faults(filters: django_filters.FilterSet) -> list[FieldFault]:
+    """Return what is wrong with the values of a filter, one fault for each."""
+    return [
+        fault(name, code=one["code"], detail=one["message"])
+        for name, found in filters.errors.get_json_data().items()
+        for one in found
+    ]
+
+
+def offset_of(request: Request) -> int:
+    """Return the query parameter `offset`, 0 if absent."""
+    text = request.query_params.get("offset", "0")
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise InvalidError(
+        errors=[fault("offset", code="range", detail="expected a whole number")]
+    )
+
+
+def shown_version(model: RegisteredModel) -> ModelVersion:
+    """Return the version whose state the model shows."""
+    version = model.current_version
+    if version is None:
+        raise NotFoundError
+    version.model = model
+    return version
+
+
+def fresh(version: ModelVersion) -> ModelVersion:
+    """Read a version again, with all that an answer says about it."""
+    return ModelVersion.objects.select_related("model__owner", "assessment").get(
+        pk=version.pk
+    )
+
+
+def changed_schema(version: ModelVersion, changes: dict[str, Any]) -> Schema:
+    """Return the version's schema with these fields of a request in their place."""
+    definition = version.schema.to_json()
+    nested = changes.pop("schema_definition", None)
+    if isinstance(nested, dict):
+        changes = {**nested, **changes}
+    if "importance" in changes and "features" not in changes:
+        for feature in definition["features"]:
+            feature["importance"] = None
+    return read_schema({**definition, **changes})
