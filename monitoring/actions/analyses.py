@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Q, Sum
+from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
 from governance.actions import risk
@@ -17,14 +17,20 @@ from governance.decision import Facts, Thresholds
 from governance.identifiers import uuid7
 from governance.models import ModelVersion, PolicyVersion
 from monitoring import detectors
-from monitoring.actions import evidence, hours, performance, periods, standards, versions
+from monitoring.actions import (
+    evidence,
+    hours,
+    performance,
+    periods,
+    standards,
+)
 from monitoring.actions.periods import Window
 from monitoring.actions.standards import Standard
 from monitoring.models import LiveResult, Receipt
 from monitoring.stats import drift, fairness, quality, realized
-from monitoring.stats.drift import DriftReport
 from monitoring.stats.fairness import FairnessReport
 from monitoring.stats.gauges import SCORE, Counts, Gauge
+from monitoring.stats.report import DriftReport
 
 # Silence is judged without new data; so often a result is looked at all the same.
 LOOKED_AT_EVERY = timedelta(minutes=10)
@@ -58,9 +64,7 @@ def refresh_due(limit: int = 200) -> int:
     return done
 
 
-def refresh(
-    version: ModelVersion, *, now: datetime | None = None
-) -> LiveResult | None:
+def refresh(version: ModelVersion, *, now: datetime | None = None) -> LiveResult | None:
     """Measure the version's window and judge it.
 
     1. Merge the counts of the window, hour by hour or day by day.
@@ -92,9 +96,7 @@ def refresh(
 def _alone(version: ModelVersion) -> Iterator[bool]:
     """Keep a second refresh of the version away; nobody waits."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, version.pk)
-        )
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_CLASS, version.pk))
         (is_mine,) = cursor.fetchone()
     try:
         yield is_mine
@@ -132,7 +134,9 @@ def _measure(
     if merged.recent is not None:
         shown["recent"] = _recent(version, gauge, merged.recent, policy, window)
     fair = _fairness(gauge, merged.counts)
-    performed = performance.measure(version, baseline, window, before.performance, policy)
+    performed = performance.measure(
+        version, baseline, window, before.performance, policy
+    )
     return _Measured(
         standard,
         window,
@@ -262,9 +266,7 @@ def _store(
             for field in LiveResult._meta.concrete_fields
             if field.name not in {"id", "due", "rows_seen", "version", "model"}
         }
-        LiveResult.objects.filter(pk=result.pk).update(
-            **kept, due=~Q(rows_seen=seen)
-        )
+        LiveResult.objects.filter(pk=result.pk).update(**kept, due=~Q(rows_seen=seen))
         risk.assess(
             version,
             facts=facts,

@@ -1,4 +1,4 @@
-"""Baselines: what a version's columns, scores and outcomes looked like when all was well."""
+"""Baselines: what a version's columns, scores and outcomes looked like at its best."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess  # nosec B404: our own module, no shell
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from django.db.models import Max
 from governance import exceptions
 from governance.actions.audit import Actor, deed, record
 from governance.models import ModelVersion
-from monitoring.actions import versions
+from monitoring.actions import standards, versions
 from monitoring.models import Baseline, Receipt
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ PROVISIONAL_ROWS = 1_000
 FITTING_SECONDS = 120
 _MODULE = "monitoring.stats.apart"
 _ERRORS = {
-    error.code: error
-    for error in (exceptions.MalformedError, exceptions.InvalidError)
+    error.code: error for error in (exceptions.MalformedError, exceptions.InvalidError)
 }
 
 
@@ -58,6 +58,23 @@ def create(
     return create_from_body(version, encoded, form="json", label=label, actor=actor)
 
 
+def create_with_version(
+    version: ModelVersion, described: Any, actor: Actor | None
+) -> None:
+    """Give a version that was just registered the baseline that came along.
+
+    `described` has the fields of a baseline's body, `version` may be left out. Raises
+    InvalidError.
+    """
+    if not isinstance(described, Mapping):
+        error = exceptions.fault("baseline", code="type", detail="expected an object")
+        raise exceptions.InvalidError(errors=[error])
+    fields = {**described}
+    label = str(fields.pop("version", None) or version.version)[:100]
+    encoded = msgspec.json.encode(fields)
+    create_from_body(version, encoded, form="json", label=label, actor=actor)
+
+
 def create_from_body(
     version: ModelVersion, body: bytes, *, form: str, label: str, actor: Actor | None
 ) -> Baseline:
@@ -66,7 +83,12 @@ def create_from_body(
     Fitting happens in a process of its own and outside of any transaction. Raises
     MalformedError, InvalidError, AlreadyExistsError.
     """
-    fitted = _fit_apart(form, body, version)
+    if settings.PROCESS == "web":
+        fitted: Fitted | _Answer = _fit_apart(form, body, version)
+    else:
+        from monitoring.stats import apart
+
+        fitted = apart.fit(form, body, version.schema)
     return store(version, fitted, label=label, kind=Baseline.Kind.GIVEN, actor=actor)
 
 
@@ -160,15 +182,11 @@ def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
 
 def _count_anew(version: ModelVersion) -> None:
     """Put the window's predictions on the queue, of the heirs of the baseline too."""
-    from monitoring.actions import standards  # loads numpy
-
     heirs = ModelVersion.objects.filter(model=version.model_id, pk__gte=version.pk)
     for heir in heirs.select_related("model").order_by("pk"):
         if heir.pk != version.pk:
             versions.lock(heir.pk)
-        receipts = Receipt.objects.filter(
-            version=heir, kind=Receipt.Kind.PREDICTIONS
-        )
+        receipts = Receipt.objects.filter(version=heir, kind=Receipt.Kind.PREDICTIONS)
         newest: datetime | None = receipts.aggregate(at=Max("last_event"))["at"]
         if newest is not None:
             since = standards.reach(heir, newest)
@@ -182,15 +200,18 @@ def make_provisional(version: ModelVersion) -> bool:
     Returns whether it was made; then the predictions are on the queue again, to be
     counted for it.
     """
-    from monitoring.actions import logged, standards
-    from monitoring.stats import fitting
+    from monitoring.actions import logged
+    from monitoring.stats import fitting, samples
 
     if standards.wanted(version) is not None:
         return False
     receipts: list[Receipt] = []
-    for receipt in Receipt.objects.counted().filter(
-        version=version, kind=Receipt.Kind.PREDICTIONS
-    ).order_by("id").iterator():
+    for receipt in (
+        Receipt.objects.counted()
+        .filter(version=version, kind=Receipt.Kind.PREDICTIONS)
+        .order_by("id")
+        .iterator()
+    ):
         receipts.append(receipt)
         if sum(one.rows for one in receipts) >= PROVISIONAL_ROWS:
             break
@@ -199,14 +220,16 @@ def make_provisional(version: ModelVersion) -> bool:
     table, _ = logged.of_receipts(receipts, standards.kinds(version, None))
     order = sorted(range(table.num_rows), key=table["id"].to_pylist().__getitem__)
     first = table.take(order[:PROVISIONAL_ROWS])
-    fitted = fitting.fit(fitting.sample_of(first), version.schema)
-    store(
-        version,
-        fitted,
-        label=f"first {PROVISIONAL_ROWS:,} predictions",
-        kind=Baseline.Kind.PROVISIONAL,
-        actor=None,
-    )
+    fitted = fitting.fit(samples.sample_of(first), version.schema)
+    # Another worker may have made it, of rows that were committed a moment earlier.
+    with suppress(exceptions.AlreadyExistsError):
+        store(
+            version,
+            fitted,
+            label=f"first {PROVISIONAL_ROWS:,} predictions",
+            kind=Baseline.Kind.PROVISIONAL,
+            actor=None,
+        )
     return True
 
 
@@ -260,6 +283,18 @@ def _run(head: Mapping[str, Any], body: bytes) -> bytes:
     return done.stdout
 
 
+def in_use(version: ModelVersion) -> tuple[Baseline, str] | None:
+    """Return the whole baseline that the version is measured against, and its kind.
+
+    The kind is `given`, `inherited` or `provisional`.
+    """
+    standard = standards.wanted(version)
+    if standard is None:
+        return None
+    kept = Baseline.objects.select_related("version").defer("grid_data", "outcome_data")
+    return kept.get(pk=standard.baseline.pk), standard.kind
+
+
 def content(baseline: Baseline) -> dict[str, Any]:
     """Return the baseline's `featureData` and `targetData` as they were sent."""
     features = bytes(baseline.features)
@@ -269,4 +304,3 @@ def content(baseline: Baseline) -> dict[str, Any]:
     if shown["targetValues"] is not None:
         target = {"type": baseline.target_type, "values": shown["targetValues"]}
     return {"featureData": shown["featureData"], "targetData": target}
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ _COUNT = struct.Struct(">h")
 _LENGTH = struct.Struct(">i")
 
 
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
 class _Sink(list[bytes]):
     write = list.append
 
 
-def _copy(query: str, parameters: Sequence[Any]) -> list[bytes]:
+def _copy(query: str, parameters: Parameters) -> list[bytes]:
     """Return the messages of a binary COPY."""
     sink = _Sink()
     with connection.cursor() as cursor:
@@ -29,7 +32,7 @@ def _copy(query: str, parameters: Sequence[Any]) -> list[bytes]:
     return sink
 
 
-def fields(query: str, parameters: Sequence[Any]) -> Iterator[list[memoryview | None]]:
+def fields(query: str, parameters: Parameters) -> Iterator[list[memoryview | None]]:
     """Yield the rows as the bytes of their fields, in PostgreSQL's binary format."""
     data = memoryview(b"".join(_copy(query, parameters)))
     at = _HEADER_LENGTH
@@ -45,7 +48,7 @@ def fields(query: str, parameters: Sequence[Any]) -> Iterator[list[memoryview | 
 
 
 def records_and_lines(
-    query: str, parameters: Sequence[Any], formats: Sequence[tuple[str, str]]
+    query: str, parameters: Parameters, formats: Sequence[tuple[str, str]]
 ) -> tuple[NDArray[np.void], bytes]:
     """Return rows as a structured array, and the last of their fields as lines.
 

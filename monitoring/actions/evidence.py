@@ -15,9 +15,9 @@ from governance.decision import (
 )
 from governance.models import ModelVersion
 from monitoring.models import Baseline
-from monitoring.stats.drift import ColumnDrift, DriftReport
 from monitoring.stats.fairness import FairnessReport
 from monitoring.stats.gauges import SCORE, Counts
+from monitoring.stats.report import ColumnDrift, DriftReport
 
 _HOUR = timedelta(hours=1)
 
@@ -39,7 +39,9 @@ def facts(
     """
     columns = {name: _column(column) for name, column in drift.columns.items()}
     score = columns.pop(SCORE, None)
-    n_baseline = max((column.n_baseline for column in drift.columns.values()), default=0)
+    n_baseline = max(
+        (column.n_baseline for column in drift.columns.values()), default=0
+    )
     return Facts(
         n=counts.rows,
         n_baseline=n_baseline,

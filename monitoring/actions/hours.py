@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from governance.models import ModelVersion
@@ -66,6 +67,27 @@ def add(
                 ]
             )
     Profile.objects.bulk_create(new)
+
+
+def replace(
+    version: ModelVersion, baseline_id: UUID, hour: datetime, counts: Counts
+) -> None:
+    """Put these counts in the place of an hour's; needs the version's lock."""
+    gauge = standards.gauge(baseline_id)
+    Profile.objects.filter(
+        version=version,
+        baseline=baseline_id,
+        period=Profile.Period.HOUR,
+        start=hour,
+    ).update(
+        rows=0,
+        labels=0,
+        columns=gauge.to_bytes(gauge.empty())[0],
+        outcomes=None,
+        ranges={},
+        revision=F("revision") + 1,
+    )
+    add(version, baseline_id, {hour: counts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,18 @@ class _Sum:
 
 def _integer(data: memoryview | None) -> int:
     return int.from_bytes(data or b"", "big", signed=True)
+
+
+def outcomes(
+    version: ModelVersion, baseline_id: UUID, start: datetime, end: datetime
+) -> list[memoryview]:
+    """Return the tallies of the outcomes of the hours in [start, end)."""
+    blobs = bulk.fields(
+        "SELECT outcomes FROM monitoring_profile WHERE version_id = %s "
+        "AND baseline_id = %s AND period = 'hour' AND start >= %s AND start < %s",
+        (version.pk, baseline_id, start, end),
+    )
+    return [blob for (blob,) in blobs if blob is not None]
 
 
 def _whole_days(start: datetime, end: datetime) -> tuple[datetime, datetime]:

@@ -31,20 +31,20 @@ _UNSETTLED = Q(counted=False, superseded=False) | Q(counted=True, superseded=Tru
 class _Change:
     """A label to add to the counts, or with sign -1 to take out of them."""
 
-    prediction: bytes
+    prediction: UUID
     label: bytes  # JSON
     sign: int
 
 
 def count_receipts(receipts: Sequence[UUID]) -> None:
     """Count the labels that came with these receipts, and uncount what they correct."""
-    came = GroundTruth.objects.filter(receipt__in=receipts).exclude(prediction_id=None)
+    came = GroundTruth.objects.filter(receipt__in=receipts)
     _settle(came.values_list("prediction_id", flat=True).distinct())
 
 
 def count_predictions(receipts: Iterable[Receipt]) -> None:
     """Count the labels that had waited for the predictions of these receipts."""
-    waited: list[UUID] = []
+    waited: list[UUID | None] = []
     for receipt in receipts:
         of_receipt = GroundTruth.objects.filter(
             prediction_id__gte=receipt.first_id, prediction_id__lte=receipt.last_id
@@ -53,15 +53,16 @@ def count_predictions(receipts: Iterable[Receipt]) -> None:
     _settle(waited)
 
 
-def _settle(predictions: Iterable[UUID]) -> None:
+def _settle(predictions: Iterable[UUID | None]) -> None:
     by_version: dict[int, list[UUID]] = {}
-    found = Prediction.objects.filter(pk__in=list(predictions))
+    keys = [key for key in predictions if key is not None]
+    found = Prediction.objects.filter(pk__in=keys)
     for pk, version_id in found.values_list("pk", "version_id"):
         by_version.setdefault(version_id, []).append(pk)
-    for version_id, keys in sorted(by_version.items()):
+    for version_id, mine in sorted(by_version.items()):
         version = ModelVersion.objects.get(pk=version_id)
-        for start in range(0, len(keys), ROWS_AT_ONCE):
-            _settle_version(version, keys[start : start + ROWS_AT_ONCE])
+        for start in range(0, len(mine), ROWS_AT_ONCE):
+            _settle_version(version, mine[start : start + ROWS_AT_ONCE])
 
 
 @transaction.atomic
@@ -76,18 +77,17 @@ def _settle_version(version: ModelVersion, predictions: Sequence[UUID]) -> None:
     if not unsettled:
         return
     changes = [
-        _Change(key.bytes, outcome.encode(), -1 if counted else 1)
+        _Change(key, outcome.encode(), -1 if counted else 1)
         for _, key, outcome, counted in unsettled
+        if key is not None
     ]
-    keys = list({key for _, key, _, _ in unsettled})
+    keys = list({change.prediction for change in changes})
     counted_on = standards.counted(version)
     for baseline in counted_on:
         table = logged.with_ids(keys, standards.kinds(version, baseline))
         suspended = _suspended(table)
         table = _counted_rows(segments.without(table, suspended), baseline.pk)
-        hours.add(
-            version, baseline.pk, _counts(version, baseline.pk, table, changes)
-        )
+        hours.add(version, baseline.pk, _counts(version, baseline.pk, table, changes))
     for is_counted in (True, False):
         GroundTruth.objects.filter(
             pk__in=[pk for pk, _, _, counted in unsettled if counted is not is_counted]
@@ -123,20 +123,16 @@ def add_known(
     Needs the version's lock. It happens when predictions are counted once more, for
     another baseline, and when their labels were quicker than they.
     """
-    ends = [
-        end
-        for table in tables.values()
-        if table.num_rows
-        for end in _ends(table)
-    ]
+    ends = [end for table in tables.values() if table.num_rows for end in _ends(table)]
     if not ends:
         return
     known = GroundTruth.objects.filter(
         counted=True, prediction_id__gte=min(ends), prediction_id__lte=max(ends)
     )
     changes = [
-        _Change(key.bytes, outcome.encode(), 1)
+        _Change(key, outcome.encode(), 1)
         for key, outcome in known.values_list("prediction_id", "outcome")
+        if key is not None
     ]
     if not changes:
         return
@@ -158,7 +154,9 @@ def _counts(
     changes: Sequence[_Change],
 ) -> dict[datetime, Counts]:
     """Return what the changes add to the hours of the predictions in the table."""
-    places = {key: place for place, key in enumerate(table["id"].to_pylist())}
+    places = {
+        UUID(bytes=key): place for place, key in enumerate(table["id"].to_pylist())
+    }
     gauge = standards.gauge(baseline_id)
     result: dict[datetime, Counts] = {}
     for sign in (1, -1):

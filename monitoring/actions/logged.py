@@ -86,7 +86,7 @@ def _copy(source: str, parameters: Parameters, width: int) -> tuple[Records, byt
         ("width", ">i4"),
         *((f"{rows.PROBABILITY}{place}", ">f8") for place in range(width)),
     ]
-    query = f"SELECT {_FIXED}{probabilities}, p.features {source}"  # noqa: S608
+    query = f"SELECT {_FIXED}{probabilities}, p.features {source}"
     return bulk.records_and_lines(query, parameters, formats)
 
 
@@ -114,7 +114,7 @@ def _identifiers(column: Records) -> pa.Array:
 
 def _texts(source: str, parameters: Parameters, ids: bytes) -> pa.Array:
     """Return the predictions that are labels, null where they are numbers."""
-    query = f"SELECT p.id, p.prediction {source} WHERE p.prediction_value IS NULL"  # noqa: S608
+    query = f"SELECT p.id, p.prediction {source} WHERE p.prediction_value IS NULL"
     texts = {
         bytes(key): bytes(text)
         for key, text in bulk.fields(query, parameters)

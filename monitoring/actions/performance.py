@@ -14,7 +14,7 @@ from monitoring.actions import hours, periods, standards
 from monitoring.actions.periods import Period, Window
 from monitoring.models import Baseline
 from monitoring.stats import performance, realized
-from monitoring.stats.gauges import Gauge
+from monitoring.stats.outcomes import OutcomeLayout
 
 # Shown beside the one that counts, with the share of labels that is in.
 MOST_PERIODS = 6
@@ -33,8 +33,7 @@ def measure(
     policy asks, or whose label horizon has passed. `before` is what was returned last
     time: a period whose counts haven't changed since isn't merged again.
     """
-    gauge = standards.gauge(baseline.pk)
-    layout = gauge.layout
+    layout = standards.gauge(baseline.pk).layout
     if layout is None:
         return {"task": None, "reason": "The task of the model is not known yet."}
     primary = version.schema.metric(layout.task)
@@ -51,7 +50,7 @@ def measure(
         one = (
             dict(cached)
             if cached is not None and cached["revision"] == period.revision
-            else _period(version, baseline, gauge, period, primary)
+            else _period(version, baseline, layout, period)
         )
         one["horizon_passed"] = _horizon_passed(version, period)
         one["is_mature"] = period.labels >= policy.minimum_sample and (
@@ -71,7 +70,7 @@ def measure(
 
 
 def _is_enough(version: ModelVersion, found: list[dict[str, Any]]) -> bool:
-    # A stream's periods overlap; between the live one and the mature one nothing is new.
+    # A stream's periods overlap: the live one and the mature one say it all.
     if version.model.cadence == periods.Cadence.STREAM and len(found) > 1:
         del found[1:-1]
     is_mature = any(one["is_mature"] for one in found)
@@ -82,15 +81,13 @@ def _is_enough(version: ModelVersion, found: list[dict[str, Any]]) -> bool:
 def _period(
     version: ModelVersion,
     baseline: Baseline,
-    gauge: Gauge,
+    layout: OutcomeLayout,
     period: Period,
-    primary: str,
 ) -> dict[str, Any]:
-    merged = hours.merged(version, baseline.pk, period.start, period.end)
-    assert gauge.layout is not None
-    assert merged.counts.outcomes is not None
-    current = realized.realized(gauge.layout, merged.counts.outcomes)
-    reference = realized.realized(gauge.layout, gauge.layout.baseline)
+    outcomes = hours.outcomes(version, baseline.pk, period.start, period.end)
+    current = realized.realized(layout, layout.merge(outcomes))
+    reference = realized.realized(layout, layout.baseline)
+    primary = version.schema.metric(layout.task)
     worse = None
     if primary in reference.metrics and primary in current.metrics:
         worse = performance.drop(

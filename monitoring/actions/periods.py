@@ -141,7 +141,9 @@ def _rolling(version: ModelVersion, baseline_id: UUID, window: Window) -> list[P
         start = end - STREAM_WINDOW
         inside = [sums for hour, _, *sums in of_hours if start <= hour < end]
         if inside:
-            rows, labels, revision = (sum(column) for column in zip(*inside, strict=True))
+            rows, labels, revision = (
+                sum(column) for column in zip(*inside, strict=True)
+            )
             name = f"{start:%Y-%m-%d} to {end - HOUR:%Y-%m-%d}"
             found.append(Period(name, start, end, rows, labels, revision))
     return found

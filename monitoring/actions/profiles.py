@@ -26,6 +26,7 @@ from monitoring.actions import (
     hours,
     labels,
     logged,
+    quarantine,
     segments,
     standards,
     versions,
@@ -60,6 +61,14 @@ class _Part:
     wrong: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def counting(self) -> dict[datetime, pa.Table]:
+        """The rows that count."""
+        return {
+            hour: segments.without(table, self.suspended)
+            for hour, table in self.hours.items()
+        }
+
 
 class _TakenError(Exception):
     """Somebody else counted or quarantined one of the receipts since we looked."""
@@ -87,9 +96,11 @@ def profile_pending(limit: int = RECEIPTS_AT_ONCE) -> int:
         Receipt.objects.filter(pk__in=pks).update(pending=False, claimed_until=None)
         return len(receipts)
     version = ModelVersion.objects.select_related("model").get(
-        pk=receipts[0].version_id
+        receipts__pk=receipts[0].pk
     )
     _count(version, receipts)
+    if suspended := [r for r in receipts if r.quarantine_id is not None]:
+        quarantine.take_out(version, suspended)
     ground_truth.match_waiting(pks)
     labels.count_predictions(receipts)
     _finish(version, pks)
@@ -174,10 +185,8 @@ def _read(version: ModelVersion, part: _Part) -> None:
     for baseline in known:
         gauge = standards.gauge(baseline.pk)
         part.counts[baseline.pk] = {
-            hour: gauge.count(
-                segments.without(hour_rows, part.suspended), version.schema
-            )
-            for hour, hour_rows in part.hours.items()
+            hour: gauge.count(table, version.schema)
+            for hour, table in part.counting.items()
         }
 
 
@@ -195,47 +204,45 @@ def _store(version: ModelVersion, part: _Part) -> None:
         raise _TakenError
     fresh = 0
     if not part.is_segmented:
-        _mark(
-            SegmentedReceipt,
-            [
-                SegmentedReceipt(receipt=r, organization_id=version.organization_id)
-                for r in part.receipts
-            ],
-        )
+        _mark_segmented(version, part.receipts)
         segments.append(version, part.hours)
         fresh = sum(receipt.rows for receipt in part.receipts)
     for baseline_id, counts in part.counts.items():
-        _mark(
-            ProfiledReceipt,
-            [
-                ProfiledReceipt(
-                    receipt=r,
-                    baseline_id=baseline_id,
-                    organization_id=version.organization_id,
-                )
-                for r in part.receipts
-            ],
-        )
+        _mark_profiled(version, part.receipts, baseline_id)
         hours.add(version, baseline_id, counts)
-        labels.add_known(version, baseline_id, part.hours)
+        labels.add_known(version, baseline_id, part.counting)
     versions.touch(version, fresh)
 
 
-def _mark(
-    model: type[SegmentedReceipt] | type[ProfiledReceipt],
-    markers: Sequence[SegmentedReceipt | ProfiledReceipt],
-) -> None:
+def _mark_segmented(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
     """Insert the markers; raises _TakenError if one of them is there already.
 
     The version's lock is held, so nobody inserts one between the look and the insert.
     """
-    keys = [marker.receipt_id for marker in markers]
-    same = model.objects.filter(receipt__in=keys)
-    if isinstance(markers[0], ProfiledReceipt):
-        same = same.filter(baseline=markers[0].baseline_id)
-    if same.exists():
+    markers = SegmentedReceipt.objects
+    if markers.filter(receipt__in=receipts).exists():
         raise _TakenError
-    model.objects.bulk_create(markers)
+    markers.bulk_create(
+        SegmentedReceipt(receipt=one, organization_id=version.organization_id)
+        for one in receipts
+    )
+
+
+def _mark_profiled(
+    version: ModelVersion, receipts: Sequence[Receipt], baseline_id: UUID
+) -> None:
+    """Insert the markers of a grid, as `_mark_segmented`."""
+    markers = ProfiledReceipt.objects
+    if markers.filter(receipt__in=receipts, baseline=baseline_id).exists():
+        raise _TakenError
+    markers.bulk_create(
+        ProfiledReceipt(
+            receipt=one,
+            baseline_id=baseline_id,
+            organization_id=version.organization_id,
+        )
+        for one in receipts
+    )
 
 
 def _report(version: ModelVersion, part: _Part) -> None:

@@ -56,15 +56,12 @@ def _rewrite(
         .order_by("pk")
         .values_list("data", flat=True)
     ]
-    if table is not None:
-        tables.append(table)
-    together = rows.merged(tables)
-    if together is None:
+    together = rows.merged(tables if table is None else [*tables, table])
+    if together is None and table is not None:
         # Types that don't go together stay apart: nothing is converted or lost.
-        if table is None:
-            return
         absorbed, together = [], rows.merged([table])
-        assert together is not None
+    if together is None:
+        return
     Segment.objects.filter(pk__in=absorbed).delete()
     Segment.objects.create(
         organization_id=version.organization_id,
@@ -143,9 +140,7 @@ def quarantined(version: ModelVersion, start: datetime, end: datetime) -> list[U
     touched = Receipt.objects.filter(
         version=version, last_event__gte=start, first_event__lt=end
     )
-    return list(
-        touched.exclude(quarantine=None).values_list("pk", flat=True)
-    )
+    return list(touched.exclude(quarantine=None).values_list("pk", flat=True))
 
 
 def without(table: pa.Table, receipts: Iterable[UUID]) -> pa.Table:
@@ -155,3 +150,23 @@ def without(table: pa.Table, receipts: Iterable[UUID]) -> pa.Table:
         return table
     named = table["receipt"].cast(pa.binary(16))
     return table.filter(pc.invert(pc.is_in(named, value_set=keys)))
+
+
+def receipts_of(table: pa.Table) -> set[UUID]:
+    """Return the receipts whose rows are in the table."""
+    return {UUID(bytes=key) for key in table["receipt"].unique().to_pylist()}
+
+
+def hours_between(
+    version: ModelVersion, first: datetime, last: datetime
+) -> list[datetime]:
+    """Return the hours that have segments, from that of `first` to that of `last`."""
+    start = first.replace(minute=0, second=0, microsecond=0)
+    found = Segment.objects.filter(version=version, hour__gte=start, hour__lte=last)
+    return list(found.order_by("hour").values_list("hour", flat=True).distinct())
+
+
+def of_hour(version: ModelVersion, hour: datetime) -> list[pa.Table]:
+    """Return all rows of an hour, quarantined ones too."""
+    found = Segment.objects.filter(version=version, hour=hour).order_by("pk")
+    return [rows.decode(bytes(data)) for data in found.values_list("data", flat=True)]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
 from governance.models import ModelVersion, RegisteredModel
 from monitoring.models import Baseline, LiveResult, ProfiledReceipt, Receipt
-from monitoring.stats import rows
-from monitoring.stats.gauges import SCORE, Gauge
+
+if TYPE_CHECKING:
+    # Web processes ask which baseline counts; only workers count.
+    from monitoring.stats.gauges import Gauge
+    from monitoring.stats.rows import Kinds
 
 Cadence = RegisteredModel.Cadence
 INHERITED = "inherited"
@@ -111,25 +115,29 @@ def _before(version: ModelVersion, target: Baseline) -> Standard | None:
 @lru_cache(maxsize=_GAUGES_KEPT)
 def gauge(baseline_id: UUID) -> Gauge:
     """Return what a baseline fixed about counting; kept, for it never changes."""
+    from monitoring.stats.gauges import Gauge
+
     kept = Baseline.objects.only("grid_data", "outcome_data", "performance")
     baseline = kept.get(pk=baseline_id)
     is_ordered = bool(baseline.performance.get("ordered", False))
     return Gauge(baseline.grid, baseline.outcomes, is_ordered)
 
 
-def kinds(version: ModelVersion, baseline: Baseline | None) -> rows.Kinds:
+def kinds(version: ModelVersion, baseline: Baseline | None) -> Kinds:
     """Return the features that predictions are read for, with their kinds.
 
     Those of the schema and its attributes; without a schema those of the baseline.
     Features that nobody declared have their kind from the baseline's data.
     """
+    from monitoring.stats import gauges
+
     schema = version.schema
     of_grid = {} if baseline is None else gauge(baseline.pk).kinds
     names = [feature.name for feature in schema.features]
     if not names:
-        return {name: kind for name, kind in of_grid.items() if name != SCORE}
+        return of_grid
     return {
-        name: schema.kind_of(name) or of_grid.get(name)
+        name: gauges.kind_of(schema, name) or of_grid.get(name)
         for name in [*names, *schema.attributes]
     }
 

@@ -17,7 +17,9 @@ def lock(version_id: int) -> None:
     Held until the transaction ends. Always the first lock of its transaction.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, version_id))
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, version_id)
+        )
 
 
 def touch(version: ModelVersion, changes: int) -> None:

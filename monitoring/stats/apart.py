@@ -22,7 +22,7 @@ import pyarrow.parquet
 from governance import strict_json
 from governance.exceptions import GovernanceError, InvalidError, MalformedError, fault
 from governance.schema import Schema
-from monitoring.stats import fitting, rows
+from monitoring.stats import fitting, rows, samples
 
 JSON, CSV, PARQUET = "json", "csv", "parquet"
 BLOBS = ("features", "labeled", "grid", "outcomes")
@@ -60,7 +60,7 @@ def fit(form: str, body: bytes, schema: Schema) -> fitting.Fitted:
     ]
     if faults:
         raise InvalidError("The body has unknown fields.", errors=faults)
-    return fitting.fit(fitting.read_sample(content, schema), schema)
+    return fitting.fit(samples.read_sample(content, schema), schema)
 
 
 def _table(form: str, body: bytes) -> pa.Table:
@@ -100,7 +100,9 @@ def _of_table(table: pa.Table, schema: Schema) -> dict[str, Any]:
     if chances:
         columns = [table[name].to_pylist() for name in chances]
         labeled["probabilities"] = (
-            columns[0] if len(columns) == 1 else [list(r) for r in zip(*columns, strict=True)]
+            columns[0]
+            if len(columns) == 1
+            else [list(r) for r in zip(*columns, strict=True)]
         )
     if labeled:
         content["labeledPredictions"] = labeled

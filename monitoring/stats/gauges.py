@@ -178,9 +178,17 @@ class Gauge:
         )
 
 
-def answers_of(
-    layout: OutcomeLayout, table: pa.Table, *, is_ordered: bool
-) -> Answers:
+def kind_of(schema: Schema, name: str) -> Kind | None:
+    """Return the declared kind of a feature or attribute, None if data will tell."""
+    match schema.kind_of(name):
+        case "numeric":
+            return "numeric"
+        case "categorical":
+            return "categorical"
+    return None
+
+
+def answers_of(layout: OutcomeLayout, table: pa.Table, *, is_ordered: bool) -> Answers:
     """Return what the model answered in logged rows."""
     texts = None
     if "text" in table.column_names:
@@ -271,4 +279,3 @@ def class_order(
         return None
     names.update(zip(free, left, strict=True))
     return tuple(names[place] for place in range(len(names)))
-

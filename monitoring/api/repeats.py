@@ -1,0 +1,52 @@
+"""Retried requests of ordinary views: the first answer again, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from django.db import connection, transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils import encoders
+
+from governance.actions.credentials import Credential
+from monitoring.ingest import Answer, idempotency
+
+
+def once(
+    request: Request,
+    credential: Credential,
+    body: bytes,
+    act: Callable[[], Response],
+) -> Response | HttpResponse:
+    """Answer what `act` does, or what it answered to the same request before.
+
+    What it did and the key of the request are committed together.
+    """
+    text = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if text is None:
+        return act()
+    key = idempotency.make_key(
+        credential.organization_id,
+        text,
+        str(request.method).encode(),
+        request.get_full_path().encode(),
+        body,
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        kept = idempotency.claim(cursor, {key: None}).get(key.identity)
+        if kept is not None:
+            return _said(kept.replay(key))
+        response = act()
+        content = json.dumps(response.data, cls=encoders.JSONEncoder).encode()
+        answer = Answer(response.status_code, content)
+        idempotency.finish(cursor, key, answer)
+        return _said(answer)
+
+
+def _said(answer: Answer) -> HttpResponse:
+    return HttpResponse(
+        answer.body, status=answer.status, content_type="application/json"
+    )

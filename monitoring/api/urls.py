@@ -1,0 +1,28 @@
+"""The addresses of monitoring, in all dialects."""
+
+from django.urls import path
+
+from monitoring.api import baselines, drift, hot, quarantines, status
+
+_DRIFT = "api/v1/drift"
+
+urlpatterns = [
+    *hot.urlpatterns,
+    path("api/models/<str:reference>/drift", drift.DriftView.as_view()),
+    path("models/<str:reference>/drift/current", drift.DriftView.as_view()),
+    path("api/models/<str:reference>/performance", drift.PerformanceView.as_view()),
+    path("api/models/<str:reference>/fairness", drift.FairnessView.as_view()),
+    path("api/models/<str:reference>/status", status.StatusView.as_view()),
+    path(
+        "api/models/<str:reference>/quarantines",
+        quarantines.QuarantinesView.as_view(),
+    ),
+    path(f"{_DRIFT}/baselines", baselines.BaselinesView.as_view()),
+    path(f"{_DRIFT}/baselines/active", baselines.ActiveBaselineView.as_view()),
+    path(
+        f"{_DRIFT}/baselines/<str:reference>/activate",
+        baselines.ActivationView.as_view(),
+    ),
+    path(f"{_DRIFT}/results/latest", drift.LatestResultView.as_view()),
+    path(f"{_DRIFT}/results", drift.ResultsView.as_view()),
+]
