@@ -68,6 +68,8 @@ def configuration(level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["console"], "level": level.upper()},
         "loggers": {
+            # Calls that we make ourselves.
+            "httpx": {"level": "WARNING"},
             "django.server": {"handlers": ["console"], "propagate": False},
             # One line per task every two seconds would hide everything else.
             "celery.beat": {"level": "WARNING"},

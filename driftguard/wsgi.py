@@ -37,6 +37,10 @@ class HotHandler(WSGIHandler):
     """Django's handler with the middleware of ``HOT_MIDDLEWARE`` only."""
 
     def load_middleware(self, is_async: bool = False) -> None:
+        # Hooks of class-based middleware; there is none here.
+        self._view_middleware = []
+        self._template_response_middleware = []
+        self._exception_middleware = []
         view = self._get_response  # type: ignore[attr-defined]
         handler = convert_exception_to_response(view)
         for path in reversed(settings.HOT_MIDDLEWARE):
