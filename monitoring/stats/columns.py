@@ -118,9 +118,14 @@ def limits(ascending: Floats, points: Floats) -> tuple[Ints, Ints]:
 
 def between(ascending: Floats, edges: Floats) -> Ints:
     """Return the counts of the right-closed bins between the edges, outer ones open."""
-    ends = np.empty(len(edges) + 2, np.int64)
-    ends[0], ends[-1] = 0, len(ascending)
-    ends[1:-1] = np.searchsorted(ascending, edges, "right")
+    return steps(np.searchsorted(ascending, edges, "right"), len(ascending))
+
+
+def steps(upto: NDArray[np.intp], total: int) -> Ints:
+    """Return the counts between running counts, from 0 and up to the total."""
+    ends = np.empty(len(upto) + 2, np.int64)
+    ends[0], ends[-1] = 0, total
+    ends[1:-1] = upto
     return ends[1:] - ends[:-1]
 
 

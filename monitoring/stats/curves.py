@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from monitoring.stats.columns import NumericColumn
+from monitoring.stats.columns import NumericColumn, steps
 from monitoring.stats.tally import Floats, Ints, Tally
 
 
@@ -81,8 +81,7 @@ class Curve:
     def bins(self) -> Ints:
         """Return the counts of the PSI bins, right-closed, outer ones open."""
         places = np.searchsorted(self.column.points, self.column.edges)
-        ends = self.counts[2 * places + 1]
-        return np.diff(ends, prepend=0, append=self.n)
+        return steps(self.counts[2 * places + 1], self.n)
 
     def moments(self) -> Moments:
         """Return mean and variance, from sums around the baseline's median."""

@@ -6,10 +6,13 @@ numbers of rows alone and are left to the caller (`significance`, scipy).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitoring.stats import shares
 from monitoring.stats.columns import (
@@ -22,47 +25,72 @@ from monitoring.stats.columns import (
     numbers,
     ordered,
     psi_edges,
+    steps,
 )
+from monitoring.stats.placing import MIN_ROWS, Buckets
 from monitoring.stats.tally import Floats, Ints
 
 Scores = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class NumericReference:
     """A numeric baseline column, ready to be compared."""
 
-    points: Floats  # distinct values
+    points: Floats  # distinct values and edges
     before: Floats  # share of values below each point
     upto: Floats  # share of values up to each point
-    edges: Floats
+    edges: NDArray[np.intp]  # which of the points are edges of the PSI bins
     bins: Ints
 
     @classmethod
     def of(cls, values: Values) -> NumericReference:
         """Return the reference of a baseline column."""
         ascending, _, _ = ordered(numbers(values))
-        points = distinct(ascending)
         edges = psi_edges(ascending)
-        before = np.searchsorted(ascending, points) / max(len(ascending), 1)
-        upto = np.append(before[1:], 1.0)[: len(points)]
-        return cls(points, before, upto, edges, between(ascending, edges))
+        points = np.union1d(distinct(ascending), edges)
+        size = max(len(ascending), 1)
+        below, upto = limits(ascending, points) if len(points) else (points, points)
+        return cls(
+            points,
+            below / size,
+            upto / size,
+            np.searchsorted(points, edges),
+            between(ascending, edges),
+        )
 
     def scores(self, values: Values) -> Scores:
         """Return D and PSI, nothing if a side has no value."""
-        ascending, _, _ = ordered(numbers(values))
-        if not len(ascending) or not len(self.points):
+        if not len(self.points):
             return {}
-        bins = between(ascending, self.edges)
-        return {"ks_test": self._ks(ascending), "psi": shares.psi(self.bins, bins)}
+        below, upto, size = self._limits(numbers(values))
+        if not size:
+            return {}
+        psi = shares.psi(self.bins, steps(upto[self.edges], size))
+        return {"ks_test": self._ks(below, upto, size), "psi": psi}
 
-    def _ks(self, ascending: Floats) -> float:
-        below, upto = limits(ascending, self.points)
-        share = below / len(ascending)
+    @cached_property
+    def _buckets(self) -> Buckets | None:
+        return Buckets.over(self.points)
+
+    def _limits(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Ints, Ints, int]:
+        column = np.asarray(values, dtype=np.float64)
+        if len(column) >= MIN_ROWS and self._buckets is not None:
+            finite = np.isfinite(column)
+            if not finite.all():
+                column = column[finite]
+            return *self._buckets.limits(column), len(column)
+        ascending, _, _ = ordered(column)
+        if not len(ascending):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+        return *limits(ascending, self.points), len(ascending)
+
+    def _ks(self, below: Ints, upto: Ints, size: int) -> float:
+        share = below / size
         if upto is below:
             # the window's curve is flat at every step of the baseline's
             return float(max((share - self.before).max(), (self.upto - share).max()))
-        after = upto / len(ascending)
+        after = upto / size
         gaps = np.abs(share - self.before).max(), np.abs(after - self.upto).max()
         return float(max(gaps))
 
@@ -110,7 +138,7 @@ def prepare(columns: Mapping[str, Values], kinds: Mapping[str, Kind]) -> Referen
 def kernel(baseline: Reference, window: Mapping[str, Values]) -> dict[str, Scores]:
     """Return the scores of every column of the baseline that the window has.
 
-    Needs one sorted copy of the largest column as memory.
+    Needs a few times the memory of the largest column.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.special import rel_entr
 from monitoring.stats import shares, significance, univariate
 from monitoring.stats.columns import Codes, psi_edges
 from monitoring.stats.kernel import kernel, prepare
+from monitoring.stats.placing import MIN_ROWS, Buckets
 from monitoring.stats.shares import chi_square
 from monitoring.stats.univariate import NoDataError
 
@@ -278,6 +280,7 @@ def test_no_drift_figures_bound_what_chance_does() -> None:
             assert np.mean(scores) == pytest.approx(figures.expected, rel=0.12), name
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value at n = 1
 @given(samples, samples)
 def test_the_kernel_equals_the_definitions(
     first: list[float], second: list[float]
@@ -306,3 +309,47 @@ def test_the_kernel_says_nothing_about_empty_columns() -> None:
     reference = prepare({"x": [1.0], "c": ["a"]}, kinds)  # type: ignore[arg-type]
     assert kernel(reference, {"x": [np.nan], "c": [None]}) == {"x": {}, "c": {}}
     assert kernel(reference, {}) == {}
+
+
+@pytest.mark.parametrize("shape", ["normal", "heavy", "tied", "few", "constant"])
+def test_the_kernel_on_long_columns_equals_scipy(shape: str) -> None:
+    # Long columns are put into buckets; heavy tails and few values are sorted.
+    rng = np.random.default_rng(3)
+    make: dict[str, Any] = {
+        "normal": lambda n: rng.normal(size=n),
+        "heavy": lambda n: rng.standard_cauchy(n) ** 3,
+        "tied": lambda n: rng.normal(size=n).round(3),
+        "few": lambda n: rng.integers(0, 4, n).astype(float),
+        "constant": lambda n: np.full(n, 2.5),
+    }[shape]
+    first, second = make(5_000), make(MIN_ROWS) * 1.01
+    second[:7] = [np.nan, np.inf, -np.inf, first.min(), first.max(), 1e300, -1e300]
+    found = kernel(prepare({"x": first}, {"x": "numeric"}), {"x": second})["x"]
+    values = second[np.isfinite(second)]
+    truth = stats.ks_2samp(first, values, method="asymp").statistic
+    assert found["ks_test"] == pytest.approx(truth, rel=1e-12)
+    assert found["psi"] == univariate.psi(first, values).score
+
+
+def test_buckets_place_every_value_as_a_search_does() -> None:
+    rng = np.random.default_rng(0)
+    points = np.unique(rng.normal(size=2_000))
+    buckets = Buckets.over(points)
+    assert buckets is not None
+    # values on points, beside them, and beyond the ends
+    beside = np.concatenate((np.nextafter(points, 9), np.nextafter(points, -9)))
+    values = np.concatenate((rng.permutation(points)[:500], beside, [-99.0, 99.0]))
+    below, upto = buckets.limits(values)
+    ascending = np.sort(values)
+    assert (below == np.searchsorted(ascending, points)).all()
+    assert (upto == np.searchsorted(ascending, points, "right")).all()
+    clear, also = buckets.limits(points[[0, -1]] + [-5.0, 5.0])
+    assert (clear == also).all()
+
+
+def test_buckets_are_refused_where_they_would_not_help() -> None:
+    assert Buckets.over(np.array([1.0])) is None
+    assert Buckets.over(np.array([-1.7e308, 1.7e308])) is None
+    assert Buckets.over(np.array([0.0, 5e-324])) is None
+    crowded = np.append(np.linspace(0, 1e-9, 50), 1.0)
+    assert Buckets.over(crowded) is None
