@@ -297,6 +297,22 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 2.0,
         "options": {"expires": 4.0},
     },
+    "compact segments": {
+        "task": "monitoring.tasks.compact_segments",
+        "schedule": 600.0,
+        "options": {"expires": 600.0},
+    },
+    # More often than the day it takes, for a beat that is restarted daily.
+    "create partitions": {
+        "task": "monitoring.tasks.create_partitions",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "forget idempotency keys": {
+        "task": "monitoring.tasks.forget_idempotency_keys",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     "purge_limits": {
         "task": "governance.tasks.purge_limits",
         "schedule": 60 * 60.0,
