@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from governance.admin.display import Badge, code, json_block
-from governance.admin.tenancy import Role, TenantAdmin
+from governance.admin.tenancy import TRAIL_READERS, TenantAdmin
 from governance.models import AuditEntry, AuditPayload
 
 # How tables are called in the trail, and how people call them.
@@ -53,7 +53,7 @@ class AuditEntryAdmin(TenantAdmin):
         "shown_body",
     )
     readonly_fields = fields
-    view_roles = frozenset({Role.OWNER, Role.COMPLIANCE_OFFICER, Role.AUDITOR})
+    view_roles = TRAIL_READERS
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allow what the history links ask for: the entries about one object."""

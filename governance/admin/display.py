@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -119,6 +119,15 @@ def ago(moment: datetime | None) -> SafeString | str:
 
 def at(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else EMPTY
+
+
+def span(start: datetime, end: datetime) -> str:
+    """Show a stretch of time without repeating what both ends share."""
+    if end - start < timedelta(minutes=1):
+        return at(start)
+    if start.date() == end.date():
+        return f"{start:%Y-%m-%d %H:%M} to {end:%H:%M} UTC"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def figure(value: float | None, digits: int = 3) -> str:

@@ -11,6 +11,7 @@ from governance.models import Finding, RegisteredModel
 
 @admin.register(Finding)
 class FindingAdmin(TenantAdmin):
+    has_history = True
     list_display = (
         "title",
         "shown_severity",

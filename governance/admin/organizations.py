@@ -146,6 +146,7 @@ class ApiKeyForm(forms.ModelForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(TenantAdmin):
+    has_history = True
     list_display = (
         "name",
         "shown_prefix",

@@ -29,6 +29,7 @@ class PolicyAdmin(TenantAdmin):
 
 @admin.register(PolicyVersion)
 class PolicyVersionAdmin(TenantAdmin):
+    has_history = True
     list_display = ("name", "status", "created_by", "published_at")
     list_filter = ("status",)
     list_select_related = ("policy", "created_by")

@@ -82,6 +82,7 @@ class RegisteredModelAdmin(TenantAdmin):
         "owner",
     )
     readonly_fields = ("name", "slug")
+    has_history = True
     change_roles = frozenset({Role.OWNER, Role.MODEL_OWNER})
 
     def save_model(
@@ -124,6 +125,7 @@ def assessment_of(model: RegisteredModel) -> Any:
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(TenantAdmin):
+    has_history = True
     list_display = (
         "name",
         "approval",

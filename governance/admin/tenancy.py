@@ -23,6 +23,7 @@ from governance.models import AuditEntry, Membership, Organization, User
 
 Role = Membership.Role
 EVERYBODY = frozenset(Role.values)
+TRAIL_READERS = frozenset({Role.OWNER, Role.COMPLIANCE_OFFICER, Role.AUDITOR})
 SESSION_KEY = "organization_id"
 
 
@@ -116,6 +117,11 @@ def take_seat(request: HttpRequest, organization_id: int) -> bool:
     return True
 
 
+def may_read_trail(request: HttpRequest) -> bool:
+    seat = seat_of(request)
+    return seat is not None and seat.has_one_of(TRAIL_READERS)
+
+
 class DeedAdmin(BaseModelAdmin):
     """Django's own class, without the transaction that it wraps around a form.
 
@@ -146,6 +152,8 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
     view_roles: ClassVar[frozenset[str]] = EVERYBODY
     add_roles: ClassVar[frozenset[str]] = frozenset()
     change_roles: ClassVar[frozenset[str]] = frozenset()
+    # Whether deeds on such a row are in the audit trail under its own name.
+    has_history: ClassVar[bool] = False
     list_per_page = 50
     list_filter_submit = True
     compressed_fields = True
@@ -216,6 +224,7 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
     ) -> Any:
         # One button that says what it does.
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        context["show_history"] = self.has_history and may_read_trail(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def history_view(

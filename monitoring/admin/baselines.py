@@ -13,6 +13,7 @@ from monitoring.models import Baseline
 
 @admin.register(Baseline)
 class BaselineAdmin(TenantAdmin):
+    has_history = True
     list_display = (
         "label",
         "model_link",

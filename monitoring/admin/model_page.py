@@ -20,6 +20,8 @@ from governance.models import (
     RiskScore,
     StatusChange,
 )
+from monitoring.admin import model_outcomes
+from monitoring.admin.model_outcomes import Attribute, Performance, QualityRow
 from monitoring.models import Baseline, GroundTruth, LiveResult, Prediction, Receipt
 
 Json = Mapping[str, Any]
@@ -36,6 +38,8 @@ ALGORITHMS = {
     "wasserstein_normed": "Wasserstein, normed",
     "kl_divergence": "Kullback-Leibler",
 }
+# The score stands among the columns under a reserved name.
+SCORE = "The model's score"
 MOST_BINS = 24
 MOST_VERSIONS = 10
 MOST_POINTS = 500
@@ -95,14 +99,20 @@ class ModelPage:
     terms: tuple[Term, ...]
     failed: list[Json]
     history: LineChart | None
+    performance: Performance
+    fairness: tuple[Attribute, ...]
+    quality: tuple[QualityRow, ...]
     versions: list[ModelVersion]
     findings: list[Finding]
     changes: list[StatusChange]
-    links: tuple[tuple[str, str, str], ...]
+    links: tuple[tuple[str, str], ...]
 
 
-def model_page(model: RegisteredModel) -> ModelPage:
-    """Read everything about a model, in a fixed number of queries."""
+def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
+    """Read everything about a model, in a fixed number of queries.
+
+    The link to the audit trail is for those who may read it.
+    """
     version = model.current_version
     assessment = _assessment(version)
     live = _live(version)
@@ -123,10 +133,15 @@ def model_page(model: RegisteredModel) -> ModelPage:
         terms=terms(risk),
         failed=list(verdict.get("failed") or ()),
         history=_history(assessment, version),
+        performance=model_outcomes.performance(live.performance if live else {}),
+        fairness=model_outcomes.fairness(live.fairness if live else {}),
+        quality=model_outcomes.quality(
+            live.quality if live else {}, dict.fromkeys(drift.get("apart") or (), SCORE)
+        ),
         versions=list(model.versions.select_related("assessment")[:MOST_VERSIONS]),
         findings=list(Finding.objects.not_closed().filter(**of_version)[:10]),
         changes=list(StatusChange.objects.filter(**of_version)[:10]),
-        links=_links(model),
+        links=_links(model, with_trail=with_trail),
     )
 
 
@@ -185,7 +200,7 @@ def _feature(column: Json, is_input: bool) -> Feature:
     labels, before, now = bins(column.get("bins"))
     rows = column["n"] + column["missing"] + column["invalid"]
     return Feature(
-        name=column["name"],
+        name=column["name"] if is_input else SCORE,
         is_input=is_input,
         kind=column["kind"],
         badge=measured(column["status"]),
@@ -282,17 +297,18 @@ def _limits(assessment: Assessment | None) -> list[tuple[float, str, str]]:
     ]
 
 
-def _links(model: RegisteredModel) -> tuple[tuple[str, str, str], ...]:
-    """Name the lists behind the page: icon, words, address."""
+def _links(model: RegisteredModel, *, with_trail: bool) -> tuple[tuple[str, str], ...]:
+    """Name the lists behind the page."""
     pk = model.pk
     about = {"object_type__exact": "registeredmodel", "object_id__exact": pk}
+    trail = ("Audit trail", changelist(AuditEntry, **about))
     return (
-        ("online_prediction", "Predictions", changelist(Prediction, model=pk)),
-        ("fact_check", "Ground truth", changelist(GroundTruth, model=pk)),
-        ("receipt_long", "Receipts", changelist(Receipt, model=pk)),
-        ("straighten", "Baselines", changelist(Baseline, model=pk)),
-        ("account_tree", "Versions", changelist(ModelVersion, model=pk)),
-        ("timeline", "Risk history", changelist(RiskScore, model=pk)),
-        ("flag", "Findings", changelist(Finding, version__model=pk)),
-        ("history", "Audit trail", changelist(AuditEntry, **about)),
+        ("Predictions", changelist(Prediction, model=pk)),
+        ("Ground truth", changelist(GroundTruth, model=pk)),
+        ("Receipts", changelist(Receipt, model=pk)),
+        ("Baselines", changelist(Baseline, model=pk)),
+        ("Versions", changelist(ModelVersion, model=pk)),
+        ("Risk history", changelist(RiskScore, model=pk)),
+        ("Findings", changelist(Finding, version__model=pk)),
+        *((trail,) if with_trail else ()),
     )

@@ -23,6 +23,7 @@ from governance.admin.display import (
     figure,
     health,
     link,
+    span,
 )
 from governance.admin.tenancy import TenantAdmin, TenantFilter, choices_for
 from governance.identifiers import decode
@@ -294,7 +295,7 @@ class ReceiptAdmin(TenantAdmin):
     list_display = (
         "shown_id",
         "received",
-        "model_link",
+        "shown_version",
         "kind",
         "channel",
         "shown_rows",
@@ -338,6 +339,10 @@ class ReceiptAdmin(TenantAdmin):
     def received(self, receipt: Receipt) -> str:
         return f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
 
+    @display(description="Version")
+    def shown_version(self, receipt: Receipt) -> str:
+        return receipt.version.version if receipt.version else "any"
+
     @display(description="Model")
     def model_link(self, receipt: Receipt) -> Any:
         return link(receipt.model, length=40)
@@ -352,7 +357,7 @@ class ReceiptAdmin(TenantAdmin):
 
     @display(description="Events")
     def events(self, receipt: Receipt) -> str:
-        return f"{at(receipt.first_event)} to {at(receipt.last_event)}"
+        return span(receipt.first_event, receipt.last_event)
 
     @display(description="Sent by")
     def sender(self, receipt: Receipt) -> str:

@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from governance.admin.display import Badge, measured
 from governance.admin.registry import RegisteredModelAdmin
+from governance.admin.tenancy import may_read_trail
 from governance.models import RegisteredModel
 from monitoring.admin.model_page import model_page
 
@@ -68,7 +69,7 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
             "subtitle": None,
             "opts": self.opts,
             "original": model,
-            "page": model_page(model),
+            "page": model_page(model, with_trail=may_read_trail(request)),
             "can_edit": self.has_change_permission(request, model),
             **(extra_context or {}),
         }

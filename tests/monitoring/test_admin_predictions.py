@@ -1,0 +1,142 @@
+"""Predictions, labels and receipts in the admin: found fast, never counted."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from governance.models import ModelVersion
+from monitoring.models import GroundTruth
+from tests.factories import Person, make_alice, make_charlie
+from tests.measured import make_measured_model, make_prediction
+
+pytestmark = pytest.mark.django_db
+PREDICTIONS = "/admin/monitoring/prediction/"
+
+
+def browser(person: Person) -> Client:
+    client = Client()
+    client.force_login(person.user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def alice() -> Person:
+    return make_alice()
+
+
+@pytest.fixture
+def version(alice: Person) -> ModelVersion:
+    return make_measured_model(alice)
+
+
+def page(client: Client, path: str, **parameters: object) -> str:
+    answer = client.get(path, parameters)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize("table", ["prediction", "groundtruth", "receipt"])
+def test_a_list_neither_counts_nor_reads_the_whole_table(
+    alice: Person, version: ModelVersion, table: str
+) -> None:
+    make_prediction(version, label="1")
+    client = browser(alice)
+
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        page(client, f"/admin/monitoring/{table}/")
+
+    asked = [
+        query["sql"] for query in queries if f'"monitoring_{table}"' in query["sql"]
+    ]
+    assert asked
+    assert not [sql for sql in asked if "COUNT(" in sql]
+    assert all("LIMIT" in sql and '"model_id" = ' in sql for sql in asked)
+
+
+def test_the_list_is_of_the_model_last_used_unless_one_is_named(
+    alice: Person, version: ModelVersion
+) -> None:
+    other = make_measured_model(alice, "Another model")
+    here, there = make_prediction(version), make_prediction(other)
+    ModelVersion.objects.filter(pk=other.pk).update(last_prediction_at=there.timestamp)
+    client = browser(alice)
+
+    assert there.public_id in page(client, PREDICTIONS)
+    assert here.public_id not in page(client, PREDICTIONS)
+    assert here.public_id in page(client, PREDICTIONS, model=version.model_id)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "x", "9" * 30, "1 OR 1=1"])
+def test_a_wrong_model_lists_nothing(
+    alice: Person, version: ModelVersion, wrong: str
+) -> None:
+    prediction = make_prediction(version)
+
+    assert prediction.public_id not in page(browser(alice), PREDICTIONS, model=wrong)
+
+
+def test_a_foreign_model_lists_nothing(alice: Person, version: ModelVersion) -> None:
+    foreign = make_measured_model(make_charlie(), "Foreign")
+    prediction = make_prediction(foreign, "foreign-client")
+
+    shown = page(browser(alice), PREDICTIONS, model=foreign.model_id)
+
+    assert prediction.public_id not in shown
+    assert "foreign-client" not in shown
+
+
+def test_a_prediction_is_found_by_id_and_by_entity(
+    alice: Person, version: ModelVersion
+) -> None:
+    wanted = make_prediction(version, "client-7")
+    other = make_prediction(version, "client-77")
+    client = browser(alice)
+
+    for term in [wanted.public_id, str(wanted.pk), "client-7", " client-7 "]:
+        shown = page(client, PREDICTIONS, q=term)
+        assert wanted.public_id in shown, term
+        assert other.public_id not in shown, term
+
+
+@pytest.mark.parametrize("term", ["pred_x", "pred_", "%", "client-7' --"])
+def test_what_is_nowhere_is_not_found(
+    alice: Person, version: ModelVersion, term: str
+) -> None:
+    prediction = make_prediction(version, "client-7")
+
+    assert prediction.public_id not in page(browser(alice), PREDICTIONS, q=term)
+
+
+def test_a_prediction_shows_its_features_and_every_label_that_came(
+    alice: Person, version: ModelVersion
+) -> None:
+    prediction = make_prediction(version, label="0")
+    first = GroundTruth.objects.get(prediction_id=prediction.pk)
+    GroundTruth.objects.filter(pk=first.pk).update(superseded=True)
+    GroundTruth.objects.create(
+        organization=first.organization,
+        model=first.model,
+        receipt=first.receipt,
+        outcome_timestamp=first.outcome_timestamp,
+        outcome="1",
+        match=first.match,
+        prediction_id=prediction.pk,
+        supersedes=first,
+    )
+
+    shown = page(browser(alice), f"{PREDICTIONS}{prediction.pk}/change/")
+
+    assert "income" in shown
+    assert "replaced" in shown
+    assert shown.count("2026-04-30 12:00 UTC") == 2
+
+
+def test_a_label_leads_to_its_prediction(alice: Person, version: ModelVersion) -> None:
+    prediction = make_prediction(version, label="1")
+
+    shown = page(browser(alice), "/admin/monitoring/groundtruth/")
+
+    assert f"{PREDICTIONS}{prediction.pk}/change/" in shown
