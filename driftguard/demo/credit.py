@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     pass
@@ -83,6 +84,15 @@ class Batch:
         return len(self.clients)
 
 
+def one_thread() -> threadpool_limits:
+    """Keep the numerical libraries to one thread inside a `with`.
+
+    The server works on the same cores meanwhile, and threads that wait for each other
+    would take many times as long as one.
+    """
+    return threadpool_limits(1)
+
+
 class CreditModel:
     """Gradient boosting on the baseline months of the clients with ``ID % 10 < 7``."""
 
@@ -95,7 +105,8 @@ class CreditModel:
         self.classifier: HistGradientBoostingClassifier = (
             HistGradientBoostingClassifier(random_state=0)
         )
-        self.classifier.fit(learned[list(FEATURES)], learned[TARGET])
+        with one_thread():
+            self.classifier.fit(learned[list(FEATURES)], learned[TARGET])
         self.training_accuracy = float(
             self.classifier.score(learned[list(FEATURES)], learned[TARGET])
         )
@@ -105,10 +116,12 @@ class CreditModel:
         rows = self.data[self.data["as_of"].isin(months) & (self.data["ID"] % 10 >= 7)]
         rows = rows.sample(frac=1, random_state=0)
         features = rows[list(FEATURES)]
+        with one_thread():
+            probabilities = self.classifier.predict_proba(features)[:, 1]
         return Batch(
             clients=rows["ID"].to_numpy(np.int64),
             features=features,
-            probabilities=self.classifier.predict_proba(features)[:, 1],
+            probabilities=probabilities,
             labels=rows[TARGET].to_numpy(np.int64),
         )
 
@@ -120,14 +133,15 @@ class CreditModel:
         from sklearn.inspection import permutation_importance
 
         baseline = self.batch(*BASELINE_MONTHS)
-        measured = permutation_importance(
-            self.classifier,
-            baseline.features,
-            baseline.labels,
-            scoring="roc_auc",
-            n_repeats=3,
-            random_state=0,
-        )
+        with one_thread():
+            measured = permutation_importance(
+                self.classifier,
+                baseline.features,
+                baseline.labels,
+                scoring="roc_auc",
+                n_repeats=3,
+                random_state=0,
+            )
         costs = np.maximum(measured.importances_mean, 0)
         shares = costs / costs.sum()
         return dict(zip(FEATURES, map(float, shares), strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from driftguard.demo import credit
 from driftguard.demo.labels import LabelCheck
-from driftguard.demo.measurements import OUTCOMES, SCORED, Measurement
+from driftguard.demo.measurements import OUTCOMES, SCORED, Drift, Measurement
 
 JULY, AUGUST, SEPTEMBER = "July 2005", "August 2005", "September 2005"
 ROWS = 9_000
@@ -102,7 +102,7 @@ def _august_after(outcomes: Measurement) -> list[Expectation]:
 
 
 def _september(scored: Measurement) -> list[Expectation]:
-    drift = scored.columns["PAY_STATUS"]
+    drift = scored.columns.get("PAY_STATUS", Drift(math.nan, None, "not measured"))
     return [
         Expectation(
             f"September's PAY_STATUS has PSI {SEPTEMBER_PAY_STATUS_PSI}, an alert.",
@@ -127,10 +127,10 @@ def _september(scored: Measurement) -> list[Expectation]:
 
 def _everywhere(measurements: Iterable[Measurement]) -> list[Expectation]:
     moved = [
-        f"{one.month} {name}: PSI {one.columns[name].psi}"
+        f"{one.month} {name}: {one.columns.get(name, 'not measured')}"
         for one in measurements
         for name in credit.CONSTANT
-        if one.columns[name].psi != 0 or one.columns[name].ks not in {None, 0}
+        if not _is_exactly_zero(one.columns.get(name))
     ]
     wrong = [f"{one.month}: {one.rows}" for one in measurements if one.rows != ROWS]
     return [
@@ -145,6 +145,11 @@ def _everywhere(measurements: Iterable[Measurement]) -> list[Expectation]:
             ", ".join(wrong) or "all",
         ),
     ]
+
+
+def _is_exactly_zero(drift: Drift | None) -> bool:
+    # Whoever has no KS distance is a column of categories.
+    return drift is not None and drift.psi == 0 and drift.ks in {None, 0}
 
 
 def _labels(labels: LabelCheck) -> list[Expectation]:

@@ -48,8 +48,10 @@ class Answers:
         window = self.drift["window"]
         if not _holds(window, month.scored_at):
             return f"its window is {window['start']} to {window['end']}"
-        if window["predictions"] < expected:
-            return f"{window['predictions']} of {expected} predictions are counted"
+        # Predictions are shown as soon as they are stored, columns when measured.
+        counted = min((one["n"] for one in self.drift["drift_metrics"]), default=0)
+        if min(counted, window["predictions"]) < expected:
+            return f"{counted} of {expected} predictions are counted"
         realized = self.realized
         if step == OUTCOMES and (realized is None or realized.month != month.label):
             return "there is no ROC-AUC of the month"

@@ -60,11 +60,13 @@ class Command(BaseCommand):
         self.console = Console()
         if not self.console.is_terminal:
             self.console = Console(width=PLAIN_WIDTH)
+        self.notebook = Notebook(settings.DATA_DIR / "demo" / "notebook.json")
         server = Server(settings.DATA_DIR, options["host"], options["port"])
         try:
             with signals_interrupt():
                 failed = self.perform(server)
                 if not options["exit"]:
+                    self.show_logins(server)
                     self.stay_up(server)
         except KeyboardInterrupt:
             failed = 0
@@ -76,20 +78,17 @@ class Command(BaseCommand):
             raise CommandError(f"{failed} of the expectations did not come true.")
 
     def perform(self, server: Server) -> int:
-        """Do everything up to the logins; return how many expectations failed."""
+        """Do everything up to the table; return how many expectations failed."""
         with self.console.status("Starting DriftGuard …"):
             server.start()
         self.console.print(f"DriftGuard is ready at {server.address}")
-        notebook = Notebook(settings.DATA_DIR / "demo" / "notebook.json")
-        bank.open_bank(notebook)
+        bank.open_bank(self.notebook)
         # The stop of the database must not wait for us.
         connections.close_all()
-        with Api(server.address, notebook.get("api_key")) as api:
-            failed = self.replay(api, notebook)
-        self.show_logins(server, notebook)
-        return failed
+        with Api(server.address, self.notebook.get("api_key")) as api:
+            return self.replay(api)
 
-    def replay(self, api: Api, notebook: Notebook) -> int:
+    def replay(self, api: Api) -> int:
         with self.console.status("Training the credit model on two months …"):
             model = credit.CreditModel(credit.load())
             story = Story(api, model, Shift(last_batch(dt.datetime.now(dt.UTC))))
@@ -99,7 +98,7 @@ class Command(BaseCommand):
             bar = progress.add_task("", total=replay.rows(story))
             measurements = replay.run(
                 story,
-                notebook,
+                self.notebook,
                 lambda rows: progress.advance(bar, rows),
                 lambda words: progress.update(bar, description=words),
             )
@@ -130,8 +129,8 @@ class Command(BaseCommand):
         self.console.print(f"{held} of {len(found)} expectations came true.")
         return len(failed)
 
-    def show_logins(self, server: Server, notebook: Notebook) -> None:
-        say = self.console.print
+    def show_logins(self, server: Server) -> None:
+        say, notebook = self.console.print, self.notebook
         say(f"\nOpen [bold]{server.address}/admin/[/] and sign in as")
         for person in bank.PEOPLE:
             say(f"  {person.email:<28} {person.role.label}, {person.task}")
