@@ -24,5 +24,5 @@ class AdminConfig(SimpleAdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        import governance.admin
+        import governance.admin  # noqa: F401
         import monitoring.admin  # noqa: F401
