@@ -131,11 +131,6 @@ MIDDLEWARE = [
 ]
 # What requests to the ingestion endpoints run through instead (wsgi.py).
 HOT_MIDDLEWARE = ["driftguard.middleware.request_id"]
-HOT_PATHS = (
-    "/api/logs/prediction",
-    "/api/logs/prediction/batch",
-    "/api/v1/drift/predictions",
-)
 ROOT_URLCONF = "driftguard.urls"
 WSGI_APPLICATION = "driftguard.wsgi.application"
 # A published path either ends in a slash or it doesn't; no redirect loses a body.

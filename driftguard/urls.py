@@ -1,7 +1,5 @@
 """All addresses; each app lists its own."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
@@ -29,10 +27,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    path("", include("governance.api.urls")),
+    path("", include("monitoring.api.urls")),
 ]
-for app in ("governance", "monitoring"):
-    if find_spec(f"{app}.api.urls"):
-        urlpatterns.append(path("", include(f"{app}.api.urls")))
 
 handler404 = "governance.api.exceptions.page_not_found"
 handler500 = "governance.api.exceptions.server_error"

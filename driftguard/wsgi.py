@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from typing import Any
 
 from driftguard import tether
@@ -32,15 +31,17 @@ from django.utils.module_loading import import_string
 
 django.setup(set_prefix=False)
 
+from monitoring.api.hot import is_hot
+
 
 class HotHandler(WSGIHandler):
     """Django's handler with the middleware of ``HOT_MIDDLEWARE`` only."""
 
     def load_middleware(self, is_async: bool = False) -> None:
         # Hooks of class-based middleware; there is none here.
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
         view = self._get_response  # type: ignore[attr-defined]
         handler = convert_exception_to_response(view)
         for path in reversed(settings.HOT_MIDDLEWARE):
@@ -48,15 +49,6 @@ class HotHandler(WSGIHandler):
         self._middleware_chain = handler
 
 
-def named_in_settings(path: str) -> bool:
-    return path in settings.HOT_PATHS
-
-
-is_hot: Callable[[str], bool] = (
-    import_string("monitoring.api.hot.is_hot")
-    if find_spec("monitoring.api.hot")
-    else named_in_settings
-)
 hot = HotHandler()
 ordinary = WSGIHandler()
 # A fault in an address or a view shows at the start, not at somebody's first request.
