@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -342,12 +341,13 @@ def _insert(
     )
     if replaced:
         GroundTruth.objects.filter(pk__in=replaced).update(superseded=True)
-    payload = [tuples.HEADER]
-    for row, columns in zip(rows, fixed, strict=True):
-        payload += (tuples.LABEL_START, columns, _other_columns(row, now))
-    payload.append(tuples.TRAILER)
-    with connection.cursor() as cursor:
-        cursor.copy_expert(tuples.COPY_LABELS, BytesIO(b"".join(payload)), 1 << 20)
+    tuples.copy(
+        tuples.COPY_LABELS,
+        [
+            tuples.LABEL_START + columns + _other_columns(row, now)
+            for row, columns in zip(rows, fixed, strict=True)
+        ],
+    )
     return receipt_id
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from django.db import connection
 
 from monitoring.ingest.checking import Line
-from monitoring.ingest.flusher import flusher
+from monitoring.ingest.group_commit import flusher
 from monitoring.ingest.idempotency import Answer, Key
 from monitoring.ingest.writing import Flush, Receipts, Request, Sender, commit
 

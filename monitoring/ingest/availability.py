@@ -59,11 +59,16 @@ def watched() -> Iterator[None]:
         raise UnavailableError("The database is too busy; try again.") from error
 
 
+def found() -> None:
+    """Close the circuit: the database is there."""
+    _is_away.clear()
+
+
 def _knock() -> None:
     try:
         while not _answers():
             time.sleep(KNOCK_SECONDS)
-        _is_away.clear()
+        found()
     finally:
         _knocking.release()
 

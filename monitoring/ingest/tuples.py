@@ -7,7 +7,11 @@ for byte: `COPY (SELECT … ORDER BY id) TO STDOUT (FORMAT binary)` gives them a
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from io import BytesIO
 from uuid import UUID
+
+from django.db import connection
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
 TRAILER = b"\xff\xff"
@@ -33,6 +37,8 @@ COPY_PREDICTIONS = (
     f"COPY monitoring_prediction ({', '.join(COLUMNS)}) FROM STDIN (FORMAT binary)"
 )
 
+BLOCK = 1 << 20
+
 NULL = b"\xff\xff\xff\xff"
 # PostgreSQL counts microseconds from here.
 Y2000 = 946_684_800_000_000
@@ -57,6 +63,14 @@ def head(
         *(8, version),
         *(16, receipt.bytes),
     )
+
+
+def copy(statement: str, rows: Iterable[bytes]) -> None:
+    """Send rows to the database, in the caller's transaction."""
+    payload = BytesIO(b"".join((HEADER, *rows, TRAILER)))
+    # Django turns the driver's errors into its own in its own methods only.
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        cursor.copy_expert(statement, payload, BLOCK)
 
 
 def text(value: bytes | None) -> bytes:

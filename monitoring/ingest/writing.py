@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import BytesIO
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
 from uuid import UUID
@@ -33,7 +32,6 @@ from monitoring.models import Receipt
 if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
-COPY_BLOCK = 1 << 20
 # After that long a lost connection isn't worth a second try: somebody waits.
 RETRY_WITHIN_SECONDS = 0.5
 
@@ -115,7 +113,7 @@ class Flush:
             fresh = self._claim(cursor, wait)
             if len(fresh) < len(self.requests):
                 rows = _Rows(fresh, self.receipts)
-            rows.write(cursor)
+        rows.write()
         for request in fresh:
             if request.also is not None:
                 request.also()
@@ -179,12 +177,10 @@ class _Rows:
             self.tuples += rows
             self.receipts.append(_receipt(identifier, sender, lines, rows, received_at))
 
-    def write(self, cursor: CursorWrapper) -> None:
-        if not self.tuples:
-            return
-        Receipt.objects.bulk_create(self.receipts)
-        payload = b"".join((tuples.HEADER, *self.tuples, tuples.TRAILER))
-        cursor.copy_expert(tuples.COPY_PREDICTIONS, BytesIO(payload), COPY_BLOCK)
+    def write(self) -> None:
+        if self.tuples:
+            Receipt.objects.bulk_create(self.receipts)
+            tuples.copy(tuples.COPY_PREDICTIONS, self.tuples)
 
 
 def _receipt(

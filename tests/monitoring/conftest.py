@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from governance.actions import credentials
-from monitoring.ingest import catalog
+from monitoring.ingest import availability, catalog
 
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
     catalog.forget()
     credentials.forget()
+    availability.found()
     yield
     catalog.forget()
     credentials.forget()
