@@ -315,10 +315,10 @@ def test_the_kernel_says_nothing_about_empty_columns() -> None:
 def test_the_kernel_on_long_columns_equals_scipy(shape: str) -> None:
     # Long columns are put into buckets; heavy tails and few values are sorted.
     rng = np.random.default_rng(3)
-    make: dict[str, Any] = {
+    make: Any = {
         "normal": lambda n: rng.normal(size=n),
         "heavy": lambda n: rng.standard_cauchy(n) ** 3,
-        "tied": lambda n: rng.normal(size=n).round(3),
+        "tied": lambda n: np.round(rng.normal(size=n), 3),
         "few": lambda n: rng.integers(0, 4, n).astype(float),
         "constant": lambda n: np.full(n, 2.5),
     }[shape]
