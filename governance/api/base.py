@@ -59,6 +59,8 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if request.method not in self.allowed_methods:
+            return  # 405 says more than what is wrong with the query
         parsers.check_headers(request.META, largest=self.largest_body)
         known = self.query_parameters.get(str(request.method), frozenset())
         if unknown := sorted(request.query_params.keys() - known):

@@ -50,7 +50,7 @@ def check_headers(headers: Mapping[str, Any], *, largest: int = LARGEST_BODY) ->
     if not length and headers.get("HTTP_TRANSFER_ENCODING"):
         # WSGI says nothing about its length, and it would be read as empty.
         raise LengthRequiredError
-    if length and int(length) > largest:
+    if length and (not length.isdigit() or int(length) > largest):
         raise TooLargeError(f"The body is larger than {largest // 1024**2} MB.")
     if headers.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaTypeError("This call takes no compressed body.")
