@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME …]``: the measurements, each in a process of its own."""
+"""``python -m tests.bench [NAME …]``: measures, each in a process of its own."""
 
 import subprocess
 import sys
@@ -19,11 +19,11 @@ def names() -> list[str]:
 def main(chosen: list[str]) -> int:
     missed = []
     for name in chosen or names():
-        print(f"\n{name}", flush=True)  # noqa: T201
+        print(f"\n{name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}"]
         if subprocess.run(command, cwd=HERE.parents[1], check=False).returncode:
             missed.append(name)
-    print(f"\nMissed: {', '.join(missed) or 'nothing'}", flush=True)  # noqa: T201
+    print(f"\nMissed: {', '.join(missed) or 'nothing'}", flush=True)
     return 1 if missed else 0
 
 

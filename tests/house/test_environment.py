@@ -68,7 +68,7 @@ def test_a_flag_has_many_spellings(
     assert environment.flag("A_FLAG", default=True) is meaning
 
 
-@pytest.mark.parametrize("value", ["maybe", "2", "ture"])
+@pytest.mark.parametrize("value", ["maybe", "2", "truth"])
 def test_a_flag_that_is_neither_is_refused(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
