@@ -237,6 +237,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# Governance's own calls keep their Idempotency-Keys where monitoring keeps its own.
+REPEATED_REQUESTS = "monitoring.api.repeats.once"
 SPECTACULAR_SETTINGS = {
     "TITLE": "DriftGuard",
     "DESCRIPTION": "Monitoring and governance of models in production.",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils.module_loading import import_string
 from rest_framework import serializers
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from governance.actions.audit import Actor
@@ -79,6 +83,19 @@ class ApiView(APIView):
     @property
     def actor(self) -> Actor:
         return self.credential.actor
+
+    def once(self, act: Callable[[], Response]) -> Response | HttpResponse:
+        """Answer what `act` does; a retry with the same Idempotency-Key does nothing.
+
+        The keys are kept where predictions are stored; the settings say where.
+        """
+        if "HTTP_IDEMPOTENCY_KEY" not in self.request.META:
+            return act()
+        repeats = import_string(settings.REPEATED_REQUESTS)
+        answer: Response | HttpResponse = repeats(
+            self.request, self.credential, self.request._request.body, act
+        )
+        return answer
 
     def model(self, reference: str) -> RegisteredModel:
         """Return the caller's model with this id or slug, or raise NotFoundError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.http import HttpRequest
 from rest_framework.parsers import BaseParser
 
 from governance import strict_json
@@ -26,11 +27,12 @@ class StrictJSONParser(BaseParser):
 
     def parse(
         self,
-        stream: IO[Any],
+        stream: IO[Any] | HttpRequest,
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read()
+        # Django keeps what `body` has read, for whoever looks at the bytes later.
+        body = stream.body if isinstance(stream, HttpRequest) else stream.read()
         if not is_json(media_type, body):
             raise UnsupportedMediaTypeError
         return strict_json.decode(body)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions as rest
 from rest_framework import serializers
@@ -187,7 +188,13 @@ class ModelsView(ApiView):
     answer_serializer: type[VersionAnswer] = PlatformModel
     created_status = 201
 
-    @operation("List models", answer=ModelPage, parameters=LIST_DOCUMENT, tag="Models")
+    @operation(
+        "List models",
+        answer=ModelPage,
+        parameters=LIST_DOCUMENT,
+        tag="Models",
+        operation_id="api_models_list",
+    )
     def get(self, request: Request) -> Response:
         models = RegisteredModel.objects.for_organization(
             self.credential.organization_id
@@ -214,8 +221,11 @@ class ModelsView(ApiView):
         answer_example=ANSWER,
         tag="Models",
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response | HttpResponse:
         data = validated(self.registration_serializer, request)
+        return self.once(lambda: self._register(data))
+
+    def _register(self, data: dict[str, Any]) -> Response:
         organization = self.credential.organization_id
         version = registry.register(
             Organization.objects.get(pk=organization),
@@ -238,6 +248,7 @@ class QuickModelsView(ModelsView):
         answer=QuickModelPage,
         parameters=LIST_DOCUMENT,
         tag="Quick start",
+        operation_id="models_list",
     )
     def get(self, request: Request) -> Response:
         return super().get(request)
@@ -251,7 +262,7 @@ class QuickModelsView(ModelsView):
         answer_example=QUICK_ANSWER,
         tag="Quick start",
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response | HttpResponse:
         return super().post(request)
 
 

@@ -192,6 +192,18 @@ class TestPlatformRegistration:
         assert one.status_code == two.status_code == 201
         assert one.json()["id"] != two.json()["id"]
 
+    def test_a_retry_with_its_key_answers_the_same_and_stores_nothing(
+        self, api: Api
+    ) -> None:
+        api.headers["Idempotency-Key"] = "k-1"
+        first, again = (api.post("/api/models", PUBLISHED) for _ in range(2))
+        assert first.status_code == again.status_code == 201
+        assert first.json() == again.json()
+        assert ModelVersion.objects.count() == 1
+        other = api.post("/api/models", {**PUBLISHED, "version": "9"})
+        assert other.status_code == 422
+        assert ModelVersion.objects.count() == 1
+
     def test_parts_go_to_whoever_keeps_them(self, api: Api, monkeypatch) -> None:
         seen = []
         monkeypatch.setitem(
