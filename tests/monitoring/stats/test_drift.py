@@ -232,6 +232,13 @@ def test_only_configured_algorithms_are_measured() -> None:
     assert report.status == Status.INSUFFICIENT_DATA
 
 
+def test_algorithms_can_be_left_out_one_by_one() -> None:
+    rows: dict[str, Values] = {"x": BASE, "c": text(a=99, b=99)}
+    report = compare(rows, rows, thresholds={"wasserstein": None, "psi": (0.1, 0.2)})
+    assert set(report.columns["x"].algorithms) == {"wasserstein", "psi"}
+    assert set(report.columns["c"].algorithms) == {"psi"}
+
+
 def test_columns_set_apart_are_measured_but_do_not_count() -> None:
     report = compare(
         {"x": BASE, "score": BASE}, {"x": BASE, "score": BASE + 9}, apart={"score"}

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import rel_entr
 
-from monitoring.stats import shares, significance, univariate
-from monitoring.stats.columns import Codes, psi_edges
+from monitoring.stats import curves, shares, significance, univariate
+from monitoring.stats.columns import Codes, NumericColumn, psi_edges
+from monitoring.stats.curves import Curve
+from monitoring.stats.grid import Grid
 from monitoring.stats.kernel import kernel, prepare
 from monitoring.stats.placing import MIN_ROWS, Buckets
 from monitoring.stats.shares import chi_square
@@ -353,3 +355,34 @@ def test_buckets_are_refused_where_they_would_not_help() -> None:
     assert Buckets.over(np.array([0.0, 5e-324])) is None
     crowded = np.append(np.linspace(0, 1e-9, 50), 1.0)
     assert Buckets.over(crowded) is None
+
+
+def test_buckets_without_shared_values_need_no_sort() -> None:
+    buckets = Buckets.over(np.array([0.0, 1.0, 2.0]))
+    assert buckets is not None
+    below, upto = buckets.limits(np.array([0.3, 0.6, 1.5]))
+    assert below.tolist() == upto.tolist() == [0, 2, 3]
+
+
+def test_the_kernel_needs_a_baseline_value() -> None:
+    reference = prepare({"x": [np.nan]}, {"x": "numeric"})
+    assert kernel(reference, {"x": [1.0]}) == {"x": {}}
+
+
+def test_long_columns_without_gaps_are_used_as_they_are() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=3_000), rng.normal(size=MIN_ROWS)
+    found = kernel(prepare({"x": first}, {"x": "numeric"}), {"x": second})["x"]
+    truth = stats.ks_2samp(first, second, method="asymp").statistic
+    assert found["ks_test"] == pytest.approx(truth, rel=1e-12)
+
+
+def test_welch_t_from_sums_needs_two_values_and_some_spread() -> None:
+    grid = Grid.fit({"x": [1.0, 1.0, 1.0]}, {"x": "numeric"})
+    column = grid.columns["x"]
+    assert isinstance(column, NumericColumn)
+    baseline = Curve.of(column, grid.baseline)
+    single = Curve.of(column, grid.count({"x": [2.0]}))
+    same = Curve.of(column, grid.count({"x": [2.0, 2.0]}))
+    assert math.isnan(curves.welch_t(baseline, single))
+    assert math.isnan(curves.welch_t(baseline, same))
