@@ -94,7 +94,7 @@ def best(runs: int, *functions: Callable[[], object]) -> list[float]:
 
 
 def note(text: str) -> None:
-    print(f"    {text}")  # noqa: T201
+    print(f"    {text}")
 
 
 class Lines:
@@ -116,7 +116,7 @@ class Lines:
         held = value >= limit if least is not None else value <= limit
         self.missed |= not held
         verdict = "pass" if held else "MISSED"
-        print(f"  {text:<62} {value:8.2f} {unit}  {sign} {limit:g}  {verdict}")  # noqa: T201
+        print(f"  {text:<62} {value:8.2f} {unit}  {sign} {limit:g}  {verdict}")
 
 
 def check(
