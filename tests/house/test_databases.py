@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -9,6 +12,7 @@ from django.db import ProgrammingError, connection, transaction
 from driftguard import roles
 from driftguard.roles import acting_as_owner
 from tests.conftest import execute
+from tests.running_server import ROOT
 
 
 def show(name: str) -> str:
@@ -139,3 +143,42 @@ def test_a_login_that_may_not_make_the_roles_is_told_what_to_run(
         cursor.execute("SET ROLE driftguard_owner")
         cursor.execute("SET ROLE driftguard_app")
         limited_login.rollback()
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    finished = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_a_deployment_may_give_the_owner_a_login_of_its_own(cloned_db: str) -> None:
+    name = f"deployed_{cloned_db[-8:]}"
+    login = f"service_{cloned_db[-8:]}"
+    execute(f"CREATE DATABASE {name}")
+    execute(f"CREATE ROLE {login} LOGIN PASSWORD 'service'")
+    where = connection.get_connection_params()
+    password = f":{where['password']}" if "password" in where else ""
+    rest = f"@/{name}?host={where['host']}&port={where['port']}"
+    environment = {
+        "DATABASE_OWNER_URL": f"postgresql://{where['user']}{password}{rest}",
+        "DATABASE_URL": f"postgresql://{login}:service{rest}",
+    }
+    try:
+        manage(environment, "migrate", "--verbosity=0")
+        question = (
+            "from django.db import connection as c; k = c.cursor();"
+            "k.execute('SELECT session_user, current_user'); print(k.fetchone());"
+            "k.execute('SELECT count(*) FROM governance_user'); print(k.fetchone())"
+        )
+        answer = manage(environment, "shell", "-v0", "-c", question)
+        assert answer == f"('{login}', 'driftguard_app')\n(0,)\n"
+    finally:
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
+        execute(f"DROP ROLE {login}")

@@ -220,3 +220,15 @@ def test_serve_stops_cleanly(running: RunningServer, number: signal.Signals) -> 
     assert remaining(running.directory) == []
     last = [line for line in running.lines if "|" in line][-2:]
     assert "database system is shut down" in last[0], "the database stops last"
+
+
+@pytest.mark.rabbitmq
+def test_serve_works_with_a_real_message_broker(
+    start_server: Starter, tmp_path: Path
+) -> None:
+    url = os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+    server = start_server(tmp_path, CELERY_BROKER_URL=url)
+    wait_for(lambda: "Connected to amqp://" in server.output, "the connection")
+    assert server.is_ready()
+    assert not (tmp_path / "messages").exists()
+    assert server.stop() == 0

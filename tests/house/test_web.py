@@ -15,6 +15,7 @@ from kombu import Connection
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from driftguard import health, wsgi
+from driftguard.celery import app
 from driftguard.roles import acting_as_owner
 from tests.running_server import ROOT, free_port
 
@@ -221,3 +222,27 @@ def test_messages_of_the_embedded_broker_arrive_once_and_in_order() -> None:
             queue.get(timeout=0.5)
         queue.close()
     assert list(settings.MESSAGE_DIR.glob("*.*")) == []
+
+
+def test_every_scheduled_task_exists_and_its_messages_expire() -> None:
+    app.loader.import_default_modules()
+    for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
+        assert entry["task"] in app.tasks, name
+        assert entry["options"]["expires"] > 0, name
+
+
+@pytest.mark.parametrize(("process", "limit"), [("web", "15s"), ("worker", "0s")])
+def test_only_a_request_has_to_end_within_seconds(process: str, limit: str) -> None:
+    program = (
+        "from django.conf import settings;"
+        "print(settings.DATABASES['default']['OPTIONS']['options'])"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "DRIFTGUARD_PROCESS": process},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"statement_timeout={limit} " in finished.stdout
