@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import django_filters
-from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework import exceptions as rest
 from rest_framework import serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from governance.actions import registry
 from governance.actions.audit import deed
-from governance.api.base import HIGHEST_LIMIT, ApiView, limit_of, validated
-from governance.api.documents import READING, WRITING, operation
+from governance.api.base import ApiView, limit_of, validated
+from governance.api.documents import WRITING, operation
 from governance.api.registry_fields import (
     ModelChange,
     PlatformModel,
@@ -31,16 +26,17 @@ from governance.api.registry_fields import (
     registration,
     schema_fields,
 )
-from governance.exceptions import FieldFault, InvalidError, NotFoundError, fault
-from governance.models import (
-    GovernanceStatus,
-    ModelVersion,
-    Organization,
-    RegisteredModel,
+from governance.api.registry_lists import (
+    LIST_DOCUMENT,
+    LIST_PARAMETERS,
+    ModelFilter,
+    Pages,
+    filter_faults,
 )
+from governance.exceptions import InvalidError, NotFoundError, fault
+from governance.models import ModelVersion, Organization, RegisteredModel
 from governance.schema import Schema
 
-ORDERINGS = ("name", "-name", "created_at", "-created_at", "id", "-id")
 # A baseline may come along.
 LARGEST_REGISTRATION = 256 * 1024 * 1024
 EXAMPLE = {
@@ -80,82 +76,6 @@ QUICK_ANSWER = {
 }
 
 
-class ModelFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """The filters of a list of models; they speak of the version that is shown."""
-
-    name = django_filters.CharFilter(lookup_expr="icontains")
-    status = django_filters.ChoiceFilter(
-        field_name="current_version__status", choices=ModelVersion.Status.choices
-    )
-    governance_status = django_filters.ChoiceFilter(
-        field_name="current_version__assessment__status",
-        choices=GovernanceStatus.choices,
-    )
-    risk_tier = django_filters.ChoiceFilter(
-        choices=RegisteredModel.RiskTier.choices, method="of_tier"
-    )
-    owner = django_filters.CharFilter(field_name="owner__email", lookup_expr="iexact")
-    search = django_filters.CharFilter(method="containing")
-
-    def of_tier(
-        self, models: QuerySet[RegisteredModel], name: str, value: str
-    ) -> QuerySet[RegisteredModel]:
-        if value == RegisteredModel.RiskTier.HIGH:
-            return models.filter(risk_tier__in=("", value))
-        return models.filter(risk_tier=value)
-
-    def containing(
-        self, models: QuerySet[RegisteredModel], name: str, value: str
-    ) -> QuerySet[RegisteredModel]:
-        return models.filter(
-            Q(name__icontains=value)
-            | Q(slug__icontains=value)
-            | Q(description__icontains=value)
-            | Q(purpose__icontains=value)
-            | Q(external_ref__icontains=value)
-        )
-
-
-LIST_PARAMETERS = frozenset(ModelFilter.base_filters) | {"limit", "cursor", "ordering"}
-LIST_DOCUMENT = [
-    OpenApiParameter("name", description="part of the name"),
-    OpenApiParameter("status", enum=ModelVersion.Status.values),
-    OpenApiParameter("governance_status", enum=GovernanceStatus.values),
-    OpenApiParameter("risk_tier", enum=RegisteredModel.RiskTier.values),
-    OpenApiParameter("owner", description="the owner's e-mail"),
-    OpenApiParameter("search", description="in name, description and purpose"),
-    OpenApiParameter("ordering", enum=ORDERINGS),
-    OpenApiParameter("limit", int, description="at most 1,000; 100 if absent"),
-    OpenApiParameter("cursor", description="from `next` or `previous`"),
-]
-
-
-class Pages(CursorPagination):
-    """Pages of a list that goes on growing meanwhile."""
-
-    page_size_query_param = "limit"
-    max_page_size = HIGHEST_LIMIT
-
-    def of(
-        self, rows: QuerySet[RegisteredModel], request: Request
-    ) -> list[RegisteredModel]:
-        """Return the rows of the page that the request asks for."""
-        self.page_size = limit_of(request)
-        wanted = request.query_params.get("ordering", "name")
-        if wanted not in ORDERINGS:
-            raise InvalidError(
-                errors=[fault("ordering", code="choice", detail=", ".join(ORDERINGS))]
-            )
-        # The id makes every order total.
-        self.ordering = (wanted, "id")
-        try:
-            return list(self.paginate_queryset(rows, request) or ())
-        except (rest.NotFound, ValidationError, ValueError):
-            raise InvalidError(
-                errors=[fault("cursor", code="cursor", detail="is none of ours")]
-            ) from None
-
-
 class Page(serializers.Serializer[Any]):
     """Where a page of a list stands."""
 
@@ -167,6 +87,13 @@ class ModelPage(Page):
     """One page of models."""
 
     results = PlatformModel(many=True)
+
+
+class VersionPage(serializers.Serializer[Any]):
+    """The versions of a model."""
+
+    versions = PlatformModel(many=True)
+    total = serializers.IntegerField()
 
 
 class QuickModelPage(Page):
@@ -348,8 +275,7 @@ class VersionsView(ApiView):
 
     @operation(
         "List the versions of a model",
-        answer=PlatformModel(many=True),
-        errors=READING,
+        answer=VersionPage,
         parameters=[
             OpenApiParameter("limit", int, description="at most 1,000; 100 if absent"),
             OpenApiParameter("offset", int),
@@ -366,15 +292,6 @@ class VersionsView(ApiView):
         return Response(
             {"versions": PlatformModel(page, many=True).data, "total": rows.count()}
         )
-
-
-def filter_faults(filters: django_filters.FilterSet) -> list[FieldFault]:
-    """Return what is wrong with the values of a filter, one fault for each."""
-    return [
-        fault(name, code=one["code"], detail=one["message"])
-        for name, found in filters.errors.get_json_data().items()
-        for one in found
-    ]
 
 
 def offset_of(request: Request) -> int:
