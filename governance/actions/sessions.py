@@ -84,6 +84,40 @@ def record_failure(email: str, *, actor: Actor, reason: str) -> None:
         )
 
 
+@deed
+def record_login(user: User, *, actor: Actor) -> None:
+    """Remember that a person came in to the pages, in each of their organizations."""
+    _record_everywhere(user, "session.started", actor=actor)
+
+
+@deed
+def record_logout(user: User, *, actor: Actor) -> None:
+    """Remember that a person left the pages, in each of their organizations."""
+    _record_everywhere(user, "session.ended", actor=actor)
+
+
+@deed
+def change_password(user: User, password: str, *, actor: Actor) -> None:
+    """Give a person another password, which has been found strong enough.
+
+    What was signed in with the old one ends: their tokens are refused within five
+    seconds, and the pages ask for the new password in every other browser.
+    """
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    TokenSession.objects.filter(user=user, revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
+    _record_everywhere(user, "user.password_changed", actor=actor)
+    transaction.on_commit(credentials.forget)
+
+
+def _record_everywhere(user: User, action: str, *, actor: Actor) -> None:
+    memberships = Membership.objects.filter(user=user)
+    for pk in sorted(set(memberships.values_list("organization_id", flat=True))):
+        record(pk, actor=actor, action=action, object=user)
+
+
 def refresh(token: str, *, actor: Actor) -> Tokens:
     """Exchange a refresh token for new ones; the old one is used up.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -84,16 +84,21 @@ def actor_of(request: HttpRequest) -> Actor:
     seat = seat_of(request)
     if seat is None:
         raise PermissionDeniedError("Only members of an organization act here.")
+    visitor = visitor_of(request, seat.user, "session")
+    return replace(visitor, role=",".join(sorted(seat.roles)))
+
+
+def visitor_of(request: HttpRequest, user: User | None, auth_method: str) -> Actor:
+    """Return who comes or goes, before there is a seat or without one."""
     return Actor(
-        type="user",
-        id=str(seat.user.pk),
-        label=seat.user.email,
-        role=",".join(sorted(seat.roles)),
-        auth_method="session",
+        type="user" if user else "visitor",
+        id=str(user.pk) if user else "",
+        label=user.email if user else "",
+        auth_method=auth_method,
         ip=_address_of(request),
         request_id=request.META.get("HTTP_X_REQUEST_ID", ""),
         channel="admin",
-        user_id=seat.user.pk,
+        user_id=user.pk if user else None,
     )
 
 

@@ -1,0 +1,101 @@
+"""The pages in a real browser: nothing breaks, nothing overflows, nothing leaks."""
+
+import pytest
+from playwright.sync_api import expect
+
+from governance.models import ApiKey, ModelVersion
+from tests.browser.conftest import Visitor
+from tests.factories import Person, make_alice, make_api_key
+from tests.measured import make_measured_model, make_prediction
+
+pytestmark = pytest.mark.browser
+LONG = "A model with a name so long that no column was ever made for it " * 3
+HOSTILE = "<script>document.title='hit'</script>{{7*7}}\u202eedoc"
+
+
+@pytest.fixture
+def alice(site: str) -> Person:
+    person = make_alice()
+    version = make_measured_model(person, "Credit default", ["income", "age"])
+    make_prediction(version, label="1")
+    make_measured_model(person, LONG[:200])
+    make_measured_model(person, HOSTILE)
+    make_api_key(person, name="Scoring")
+    return person
+
+
+def paths(person: Person) -> list[str]:
+    version = ModelVersion.objects.for_organization(person.organization).first()
+    assert version is not None
+    tables = [
+        "governance/registeredmodel",
+        "governance/modelversion",
+        "governance/finding",
+        "governance/riskscore",
+        "governance/statuschange",
+        "governance/auditentry",
+        "governance/policyversion",
+        "governance/membership",
+        "governance/apikey",
+        "monitoring/prediction",
+        "monitoring/groundtruth",
+        "monitoring/receipt",
+        "monitoring/baseline",
+    ]
+    return [
+        "/admin/",
+        f"/admin/governance/registeredmodel/{version.model_id}/change/",
+        f"/admin/governance/registeredmodel/{version.model_id}/change/?edit=1",
+        "/admin/governance/apikey/add/",
+        *(f"/admin/{table}/" for table in tables),
+    ]
+
+
+def test_an_officer_learns_which_model_is_in_trouble_and_why(
+    visitor: Visitor, alice: Person
+) -> None:
+    visitor.log_in(alice)
+    page = visitor.page
+
+    row = page.get_by_role("article").filter(has_text="Credit default")
+    expect(row.locator(".dg-badge")).to_contain_text("Blocked")
+    expect(row.get_by_text("rule R1").first).to_be_visible()
+    row.get_by_role("link", name="Credit default").click()
+
+    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    expect(page.get_by_role("row", name="age Alert")).to_be_visible()
+    page.get_by_role("link", name="income", exact=True).click()
+    # The address leads into folded details: the browser unfolds them.
+    expect(page.get_by_text("95 % without drift").first).to_be_visible()
+    assert visitor.faults == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_no_page_breaks_the_rules_or_the_window(
+    visitor: Visitor, alice: Person, width: int, scheme: str
+) -> None:
+    visitor.page.set_viewport_size({"width": width, "height": 900})
+    visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    visitor.log_in(alice)
+
+    for path in paths(alice):
+        visitor.open(path)
+        assert visitor.faults == [], path
+        assert visitor.overflow() <= 0, path
+        assert visitor.page.title() != "hit", path
+
+
+def test_a_key_is_revoked_after_a_question(visitor: Visitor, alice: Person) -> None:
+    key = ApiKey.objects.for_organization(alice.organization).get()
+    visitor.log_in(alice)
+    visitor.open(f"/admin/governance/apikey/{key.pk}/change/")
+    page = visitor.page
+
+    page.get_by_role("link", name="Revoke").click()
+    expect(page.get_by_text("Revoke this key?")).to_be_visible()
+    page.get_by_role("button", name="Revoke it").click()
+
+    expect(page.get_by_text("is revoked.")).to_be_visible()
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert visitor.faults == []
