@@ -23,6 +23,9 @@ from pytest_django import DjangoDbBlocker
 from tests.environment import TEST_DATABASE_URL, cluster
 from tests.running_server import RunningServer
 
+# Measurements, not tests: looking for doctests would start some of them.
+collect_ignore = ["bench"]
+
 RUN = uuid.uuid4().hex[:8]
 TEMPLATE = f"driftguard_template_{RUN}"
 
