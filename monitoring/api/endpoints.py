@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,35 +44,29 @@ TABLES = {
 }
 
 
-@dataclass
 class Call:
     """A request whose caller is known."""
 
-    request: HttpRequest
-    credential: Credential
+    def __init__(self, request: HttpRequest, credential: Credential) -> None:
+        self.request = request
+        self.credential = credential
+        self._received: bytes | None = None
+        self._body: bytes | None = None
 
-    @cached_property
-    def _received(self) -> bytes:
+    @property
+    def received(self) -> bytes:
         """The body as it came over the wire."""
-        headers = self.request.META
-        length = headers.get("CONTENT_LENGTH") or ""
-        if length:
-            if not length.isdigit() or int(length) > LARGEST_BODY:
-                raise TooLargeError("The body is larger than 25 MB; send it in parts.")
-            return self.request.body
-        if headers.get("HTTP_TRANSFER_ENCODING"):
-            return _read_unknown_length(headers["wsgi.input"])
-        return b""
+        if self._received is None:
+            self._received = _read(self.request.META)
+        return self._received
 
-    @cached_property
+    @property
     def body(self) -> bytes:
         """The body, inflated if it was compressed."""
-        encoding = self.request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-        if encoding in {"", "identity"}:
-            return self._received
-        if encoding in {"gzip", "x-gzip"}:
-            return inflate(self._received)
-        raise UnsupportedMediaTypeError("A body may be compressed with gzip only.")
+        if self._body is None:
+            encoding = self.request.META.get("HTTP_CONTENT_ENCODING", "identity")
+            self._body = _unpacked(self.received, encoding.strip().lower())
+        return self._body
 
     def media(self, *, tables: bool = False) -> str:
         """Return what the body is; raise UnsupportedMediaTypeError if nothing known."""
@@ -116,7 +108,7 @@ class Call:
             text,
             str(self.request.method).encode(),
             self.request.get_full_path().encode(),
-            self._received,
+            self.received,
         )
 
     def query(self, *known: str) -> dict[str, str]:
@@ -132,6 +124,26 @@ class Call:
                 ]
             )
         return {name: str(given[name]) for name in given}
+
+
+def _read(headers: Mapping[str, Any]) -> bytes:
+    length = headers.get("CONTENT_LENGTH") or ""
+    if not length:
+        if headers.get("HTTP_TRANSFER_ENCODING"):
+            return _read_unknown_length(headers["wsgi.input"])
+        return b""
+    if not length.isdigit() or int(length) > LARGEST_BODY:
+        raise TooLargeError("The body is larger than 25 MB; send it in parts.")
+    body: bytes = headers["wsgi.input"].read(int(length))
+    return body
+
+
+def _unpacked(data: bytes, encoding: str) -> bytes:
+    if encoding in {"", "identity"}:
+        return data
+    if encoding in {"gzip", "x-gzip"}:
+        return inflate(data)
+    raise UnsupportedMediaTypeError("A body may be compressed with gzip only.")
 
 
 def _read_unknown_length(stream: Any) -> bytes:
@@ -202,7 +214,11 @@ def endpoint(
         if isinstance(answered, HttpResponse):
             return answered
         return HttpResponse(
-            answered.body, status=answered.status, content_type="application/json"
+            answered.body,
+            status=answered.status,
+            content_type="application/json",
+            # Without it the answer would be sent in chunks.
+            headers={"Content-Length": str(len(answered.body))},
         )
 
     view.csrf_exempt = True  # type: ignore[attr-defined]

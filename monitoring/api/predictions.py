@@ -32,7 +32,6 @@ def log_one(call: Call) -> Answer:
             model_version=line.version.name,
             prediction=stored.batch.predictions[0],
             timestamp=moments.as_text(line.at),
-            receipt_id=encode("rcpt", stored.receipt),
         )
 
     return predictions.log_predictions(

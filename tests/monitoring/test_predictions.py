@@ -70,7 +70,6 @@ def test_a_platform_prediction_is_stored_as_it_was_sent(
         "model_version": "1.0.0",
         "prediction": 1,
         "timestamp": "2026-03-01T12:00:00Z",
-        "receipt_id": Receipt.objects.get().public_id,
     }
     assert stored.features == '{"age":  41, "income": 5.50e4, "region": "north"}'
     assert stored.decoded_prediction == 1
