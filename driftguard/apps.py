@@ -10,7 +10,7 @@ class DriftGuardConfig(AppConfig):
     def ready(self) -> None:
         # Registers the Celery application, so that `task.delay()` finds the broker
         # in every process.
-        from driftguard import celery  # noqa: F401
+        from driftguard import celery, checks  # noqa: F401
 
 
 class AdminConfig(SimpleAdminConfig):

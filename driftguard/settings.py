@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dotenv
-from django.core.exceptions import ImproperlyConfigured
 
 from driftguard import environment, logs
 from driftguard.unfold import UNFOLD  # noqa: F401
@@ -76,12 +75,8 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Secrets. The embedded default keeps its own; a real deployment must bring one.
-if not EMBEDDED and not environment.text("SECRET_KEY"):
-    raise ImproperlyConfigured(
-        "SECRET_KEY is not set. With DATABASE_URL it must be: every process on every "
-        "machine needs the same one, at least 50 random characters."
-    )
+# Secrets. Without a key of its own a machine keeps one in its data directory; several
+# machines must share one, and `check --deploy` says so.
 SECRET_KEY = environment.text("SECRET_KEY") or environment.kept_secret(
     DATA_DIR / "secret-key"
 )

@@ -179,18 +179,24 @@ def test_a_deployment_behind_https_passes_the_checks_for_deployments() -> None:
     )
 
 
-def test_a_named_database_needs_a_named_secret() -> None:
-    environment = {**os.environ, "SECRET_KEY": ""}
+def test_a_named_database_without_a_named_secret_is_pointed_out(
+    tmp_path: Path,
+) -> None:
+    environment = {
+        **os.environ,
+        "SECRET_KEY": "",
+        "DRIFTGUARD_DATA_DIR": str(tmp_path),
+    }
     finished = subprocess.run(
-        [sys.executable, "manage.py", "check"],
+        [sys.executable, "manage.py", "check", "--deploy"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
-    assert finished.returncode == 1
-    assert "SECRET_KEY is not set" in finished.stderr
+    assert "driftguard.W001" in finished.stderr
+    assert (tmp_path / "secret-key").stat().st_mode & 0o777 == 0o600
 
 
 def test_migrating_again_changes_nothing(cloned_db: str) -> None:

@@ -1,0 +1,23 @@
+"""Contradictions between settings that Django's own checks don't know."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, Warning, register
+
+from driftguard import environment
+
+
+@register(Tags.security, deploy=True)
+def shared_secret(**_: Any) -> list[CheckMessage]:
+    """A database that several machines may use needs a key that they share."""
+    if settings.EMBEDDED or environment.text("SECRET_KEY"):
+        return []
+    return [
+        Warning(
+            "SECRET_KEY is not set: this machine made a key of its own.",
+            hint="Give every process on every machine the same key, at least 50 "
+            "random characters; otherwise they refuse each other's tokens.",
+            id="driftguard.W001",
+        )
+    ]
