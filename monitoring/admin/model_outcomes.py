@@ -9,8 +9,14 @@ from typing import Any
 from governance.admin.display import EMPTY, Badge, figure, measured, share
 
 Json = Mapping[str, Any]
+# In the order in which they are shown.
 METRICS = {
     "roc_auc": "ROC-AUC",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "specificity": "Specificity",
     "f1": "F1",
     "log_loss": "Log-loss",
     "brier": "Brier score",
@@ -64,8 +70,11 @@ def performance(report: Json) -> Performance:
     primary = report.get("primary_metric")
     reference: Json = (report.get("baseline") or {}).get("metrics") or {}
     columns: list[Json] = [reference, *(period["metrics"] for period in periods)]
-    names = dict.fromkeys(name for column in columns for name in column)
-    ordered = sorted(names, key=lambda name: name != primary)
+    names = {name for column in columns for name in column}
+    places = {name: place for place, name in enumerate(METRICS)}
+    ordered = sorted(
+        names, key=lambda name: (name != primary, places.get(name, 99), name)
+    )
     rows = [
         MetricRow(
             name=METRICS.get(name, name.replace("_", " ").capitalize()),

@@ -228,7 +228,7 @@ class GroundTruthAdmin(LoggedAdmin):
         "shown_outcome",
         "shown_match",
         "prediction_link",
-        "superseded",
+        "state",
     )
     list_filter = (
         OneModelFilter,
@@ -248,7 +248,7 @@ class GroundTruthAdmin(LoggedAdmin):
         "shown_outcome",
         "shown_match",
         "prediction_link",
-        "superseded",
+        "state",
         "supersedes",
         "created_at",
     )
@@ -274,6 +274,12 @@ class GroundTruthAdmin(LoggedAdmin):
     def shown_match(self, label: GroundTruth) -> Badge:
         return MATCHES[GroundTruth.Match(label.match)]
 
+    @display(description="State")
+    def state(self, label: GroundTruth) -> Badge:
+        if label.superseded:
+            return Badge("calm", "history", "Replaced")
+        return Badge("good", "check_circle", "Current")
+
     @display(description="Prediction")
     def prediction_link(self, label: GroundTruth) -> Any:
         if label.prediction_id is None:
@@ -297,7 +303,6 @@ class ReceiptAdmin(TenantAdmin):
         "received",
         "shown_version",
         "kind",
-        "channel",
         "shown_rows",
         "events",
         "sender",
