@@ -129,7 +129,7 @@ def _measure(
         version, baseline.pk, window.start, window.end, recent=window.recent
     )
     gauge = standards.gauge(baseline.pk)
-    report = _drift(version, gauge, merged.counts, policy)
+    report = drift_of(version, gauge, merged.counts, policy)
     shown = report.to_json()
     if merged.recent is not None:
         shown["recent"] = _recent(version, gauge, merged.recent, policy, window)
@@ -153,9 +153,10 @@ def _measure(
     )
 
 
-def _drift(
+def drift_of(
     version: ModelVersion, gauge: Gauge, counts: Counts, policy: Thresholds
 ) -> DriftReport:
+    """Return the drift that counts show, by the limits of a policy."""
     limits = {
         name: (limit.mild, limit.serious) for name, limit in policy.algorithms.items()
     }
@@ -183,7 +184,7 @@ def _recent(
     window: Window,
 ) -> dict[str, Any]:
     """Return the last 24 hours of a stream: what moved, without the details."""
-    report = _drift(version, gauge, counts, policy)
+    report = drift_of(version, gauge, counts, policy)
     columns = {
         name: {
             "status": column.status.value,

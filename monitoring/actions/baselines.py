@@ -217,7 +217,7 @@ def make_provisional(version: ModelVersion) -> bool:
             break
     else:
         return False
-    table, _ = logged.of_receipts(receipts, standards.kinds(version, None))
+    table, _ = logged.of_receipts(receipts).table(standards.kinds(version, None))
     order = sorted(range(table.num_rows), key=table["id"].to_pylist().__getitem__)
     first = table.take(order[:PROVISIONAL_ROWS])
     fitted = fitting.fit(samples.sample_of(first), version.schema)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ from django.db import connection
 from numpy.typing import NDArray
 
 # Signature, flags and length of the extension, as PostgreSQL begins a binary COPY.
-_HEADER_LENGTH = 19
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_HEADER_LENGTH = len(_SIGNATURE)
+_BIGINT = struct.Struct(">q")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _COUNT = struct.Struct(">h")
 _LENGTH = struct.Struct(">i")
 
@@ -68,16 +73,41 @@ def records_and_lines(
     for name, format_ in formats:
         layout += [("", ">i4"), (name, format_)]
     row_type = np.dtype([*layout, ("length", ">i4")])
-    rows = _copy(query, parameters)
+    width = row_type.itemsize
     # The server sends a message for each row, which is how psycopg2 hands them on.
+    rows = _copy(query, parameters)
     rows[0] = rows[0][_HEADER_LENGTH:]
     rows = [row for row in rows if len(row) > _COUNT.size]
-    width = row_type.itemsize
     found = np.frombuffer(b"".join([row[:width] for row in rows]), row_type)
     texts = [row[width:] for row in rows]
+    if int(found["length"].sum()) != sum(map(len, texts)):
+        raise RuntimeError("COPY did not send a message for each row")
     lines = b"\n".join(texts)
     if lines.count(b"\n") >= max(len(texts), 1):
         lines = b"\n".join([text.replace(b"\n", b" ") for text in texts])
-    if int(found["length"].sum()) != sum(map(len, texts)):
-        raise RuntimeError("COPY did not send a message for each row")
     return found, lines
+
+
+def insert(table: str, row: Mapping[str, int | datetime | bytes]) -> None:
+    """Insert one row whose bytes are too many to be spelled out in a statement.
+
+    Integers are of type bigint unless they are given as bytes.
+    """
+    parts = [_SIGNATURE, _COUNT.pack(len(row))]
+    for value in row.values():
+        data = _binary(value)
+        parts += [_LENGTH.pack(len(data)), data]
+    parts.append(_COUNT.pack(-1))
+    with connection.cursor() as cursor:
+        cursor.copy_expert(
+            f"COPY {table} ({', '.join(row)}) FROM STDIN (FORMAT binary)",
+            io.BytesIO(b"".join(parts)),
+        )
+
+
+def _binary(value: int | datetime | bytes) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, datetime):
+        value = (value - _EPOCH) // timedelta(microseconds=1)
+    return _BIGINT.pack(value)

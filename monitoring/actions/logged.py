@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -40,37 +41,52 @@ Records = np.ndarray[tuple[int], np.dtype[np.void]]
 Parameters = tuple[list[UUID], ...]
 
 
-def of_receipts(
-    receipts: Sequence[Receipt], kinds: rows.Kinds
-) -> tuple[pa.Table, rows.Parsed]:
-    """Return the rows of some receipts, and what was wrong with their features."""
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Rows as they were read; `table` makes columns of them, without a database."""
+
+    records: Records
+    lines: bytes  # the features, as JSON
+    width: int  # of the probabilities
+    texts: dict[bytes, bytes] | None  # id → prediction, where it is no number
+
+    def table(self, kinds: rows.Kinds) -> tuple[pa.Table, rows.Parsed]:
+        """Return the rows, and what was wrong with their features."""
+        columns = _columns(self.records, self.width)
+        if self.texts is not None:
+            ids = self.records["id"].tobytes()
+            keys = [ids[at : at + 16] for at in range(0, len(ids), 16)]
+            columns["text"] = rows.labels([self.texts.get(key) for key in keys])
+        parsed = rows.parse(self.lines, kinds)
+        return rows.with_features(pa.table(columns), parsed), parsed
+
+
+def of_receipts(receipts: Sequence[Receipt]) -> Logged:
+    """Read the rows of some receipts."""
     parameters = (
         [receipt.pk for receipt in receipts],
         [receipt.first_id for receipt in receipts],
         [receipt.last_id for receipt in receipts],
     )
-    return _table(_OF_RECEIPTS, parameters, kinds)
+    return _read(_OF_RECEIPTS, parameters)
 
 
 def with_ids(ids: Sequence[UUID], kinds: rows.Kinds) -> pa.Table:
     """Return the predictions with these ids, as far as there are any."""
-    return _table(_WITH_IDS, (list(ids),), kinds)[0]
+    return _read(_WITH_IDS, (list(ids),)).table(kinds)[0]
 
 
-def _table(
-    source: str, parameters: Parameters, kinds: rows.Kinds
-) -> tuple[pa.Table, rows.Parsed]:
+def _read(source: str, parameters: Parameters) -> Logged:
     width = _USUAL_WIDTH
     found, lines = _copy(source, parameters, width)
     widest = int(found["width"].max(initial=0))
     if widest > width:
         width = widest
         found, lines = _copy(source, parameters, width)
-    columns = _columns(found, width)
+    texts = None
     if np.isnan(found["value"]).any():
-        columns["text"] = _texts(source, parameters, found["id"].tobytes())
-    parsed = rows.parse(lines, kinds)
-    return rows.with_features(pa.table(columns), parsed), parsed
+        texts = _texts(source, parameters)
+    return Logged(found, lines, width, texts)
 
 
 def _copy(source: str, parameters: Parameters, width: int) -> tuple[Records, bytes]:
@@ -112,12 +128,11 @@ def _identifiers(column: Records) -> pa.Array:
     )
 
 
-def _texts(source: str, parameters: Parameters, ids: bytes) -> pa.Array:
-    """Return the predictions that are labels, null where they are numbers."""
+def _texts(source: str, parameters: Parameters) -> dict[bytes, bytes]:
+    """Return the predictions that are labels, by id."""
     query = f"SELECT p.id, p.prediction {source} WHERE p.prediction_value IS NULL"
-    texts = {
+    return {
         bytes(key): bytes(text)
         for key, text in bulk.fields(query, parameters)
         if key is not None and text is not None
     }
-    return rows.labels([texts.get(ids[at : at + 16]) for at in range(0, len(ids), 16)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -38,7 +39,7 @@ from monitoring.models import (
     SegmentedReceipt,
 )
 from monitoring.stats import rows
-from monitoring.stats.gauges import Counts
+from monitoring.stats.gauges import Counts, Gauge
 
 # A worker that hasn't finished by then is taken for dead.
 LEASE = timedelta(minutes=1)
@@ -56,6 +57,9 @@ class _Part:
     missing: frozenset[UUID]  # baselines
     is_segmented: bool
     suspended: set[UUID] = field(default_factory=set)  # receipts that don't count
+    gauges: dict[UUID, Gauge] = field(default_factory=dict)
+    kinds: rows.Kinds = field(default_factory=dict)
+    logged: logged.Logged | None = None
     hours: dict[datetime, pa.Table] = field(default_factory=dict)
     counts: dict[UUID, dict[datetime, Counts]] = field(default_factory=dict)
     wrong: Counter[str] = field(default_factory=Counter)
@@ -134,13 +138,32 @@ def _count(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
     """Bring rows into segments and profiles, again if another worker was faster."""
     while True:
         try:
-            for part in _parts(version, receipts):
-                _read(version, part)
-                _store(version, part)
-                _report(version, part)
+            _count_parts(version, receipts)
         except _TakenError:
             continue
         return
+
+
+def _count_parts(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
+    """Count part by part: while one is computed, the next one is read.
+
+    The database is used by this thread alone.
+    """
+    with ThreadPoolExecutor(1) as computer:
+        before: tuple[_Part, Future[None]] | None = None
+        for part in _parts(version, receipts):
+            _read(version, part)
+            if before is not None:
+                _finish_part(version, *before)
+            before = part, computer.submit(_compute, version, part)
+        if before is not None:
+            _finish_part(version, *before)
+
+
+def _finish_part(version: ModelVersion, part: _Part, computed: Future[None]) -> None:
+    computed.result()
+    _store(version, part)
+    _report(version, part)
 
 
 def _parts(version: ModelVersion, receipts: Sequence[Receipt]) -> Iterator[_Part]:
@@ -172,21 +195,28 @@ def _parts(version: ModelVersion, receipts: Sequence[Receipt]) -> Iterator[_Part
 
 
 def _read(version: ModelVersion, part: _Part) -> None:
-    """Read the part's rows and count them, without any lock."""
+    """Read the part's rows, and what they are counted by, without any lock."""
     known = list(Baseline.objects.filter(pk__in=part.missing))
-    kinds = standards.kinds(version, known[0] if known else None)
-    table, parsed = logged.of_receipts(part.receipts, kinds)
+    part.gauges = {baseline.pk: standards.gauge(baseline.pk) for baseline in known}
+    part.kinds = standards.kinds(version, known[0] if known else None)
+    part.logged = logged.of_receipts(part.receipts)
+    part.suspended = _suspended(part)
+
+
+def _compute(version: ModelVersion, part: _Part) -> None:
+    """Turn the part's rows into columns and counts; needs no database."""
+    assert part.logged is not None  # noqa: S101 (read before)
+    table, parsed = part.logged.table(part.kinds)
+    part.logged = None
     part.hours = dict(rows.by_hour(table))
     if not part.is_segmented:
         # Counted again for another grid, a row's faults are known already.
         part.unknown = parsed.unknown
         part.wrong = Counter({n: len(places) for n, places in parsed.invalid.items()})
-    part.suspended = _suspended(part)
-    for baseline in known:
-        gauge = standards.gauge(baseline.pk)
-        part.counts[baseline.pk] = {
-            hour: gauge.count(table, version.schema)
-            for hour, table in part.counting.items()
+    for baseline_id, gauge in part.gauges.items():
+        part.counts[baseline_id] = {
+            hour: gauge.count(counting, version.schema)
+            for hour, counting in part.counting.items()
         }
 
 
@@ -269,6 +299,7 @@ def _finish(version: ModelVersion, receipts: Sequence[UUID]) -> None:
     """Take receipts off the queue, unless a baseline was activated meanwhile."""
     if baselines.make_provisional(version):
         # It put the version's receipts on the queue again, these among them.
+        Receipt.objects.filter(pk__in=receipts).update(claimed_until=None)
         return
     with transaction.atomic():
         versions.lock(version.pk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,6 +21,7 @@ from monitoring.stats import rows
 # A segment of fewer rows is merged with the next ones of its hour.
 SMALL = 10_000
 # Left alone while rows of the hour may still be coming in.
+_INTEGER = struct.Struct(">i")
 SETTLED_AFTER = timedelta(minutes=10)
 
 
@@ -63,13 +65,18 @@ def _rewrite(
     if together is None:
         return
     Segment.objects.filter(pk__in=absorbed).delete()
-    Segment.objects.create(
-        organization_id=version.organization_id,
-        model_id=version.model_id,
-        version=version,
-        hour=hour,
-        rows=together.num_rows,
-        data=rows.encode(together),
+    now = timezone.now()
+    bulk.insert(
+        Segment._meta.db_table,
+        {
+            "organization_id": version.organization_id,
+            "model_id": version.model_id,
+            "version_id": version.pk,
+            "hour": hour,
+            "rows": _INTEGER.pack(together.num_rows),
+            "data": rows.encode(together),
+            "created_at": now,
+        },
     )
 
 

@@ -100,7 +100,7 @@ def _middle(lines: bytes) -> int:
 
 
 def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
-    sample = [msgspec.json.decode(line) for line in lines.split(b"\n", 8)[:8]]
+    sample = [msgspec.json.decode(line) for line in _first(lines)]
     seen = dict.fromkeys(name for row in sample for name in row)
     names = list(dict.fromkeys([*kinds, *seen]))
     if not names:
@@ -123,6 +123,17 @@ def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
         elif name in kinds or column.null_count < count:
             parsed.columns[name] = _normal(column, kinds.get(name))
     return parsed
+
+
+def _first(lines: bytes) -> list[bytes]:
+    """Return a few lines without splitting them all."""
+    start, found = 0, []
+    while start < len(lines) and len(found) < _SAMPLE_LINES:
+        end = lines.find(b"\n", start)
+        end = len(lines) if end < 0 else end
+        found.append(lines[start:end])
+        start = end + 1
+    return found
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:

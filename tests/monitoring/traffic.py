@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from governance.actions import registry
-from governance.identifiers import uuid7, uuid7s
+from governance.identifiers import uuid7s
 from governance.models import ModelVersion
 from governance.schema import Schema
 from monitoring.actions import analyses, profiles
@@ -160,10 +160,15 @@ def count_all() -> None:
 def live(version: ModelVersion) -> LiveResult:
     """Count everything and measure the version."""
     count_all()
+    return live_now(version)
+
+
+def live_now(version: ModelVersion) -> LiveResult:
+    """Measure the version by what has been counted so far."""
     version = ModelVersion.objects.select_related("model").get(pk=version.pk)
     assert analyses.refresh(version) is not None
     return LiveResult.objects.get(version=version)
 
 
-def new_id() -> Any:
-    return uuid7()
+def owner_of(version: ModelVersion) -> Person:
+    return Person(version.model.owner, version.organization)
