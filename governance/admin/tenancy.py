@@ -271,6 +271,11 @@ def choices_for(
     return rows.filter(organization=seat.organization)
 
 
+def is_integer(text: str) -> bool:
+    """Tell whether a text is an id that the database can be asked for."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 class TenantFilter(DropdownFilter):
     """A filter by a related row; offers those of the seat's organization only.
 
@@ -292,7 +297,7 @@ class TenantFilter(DropdownFilter):
         value = self.value()
         if not value:
             return queryset
-        if not value.isascii() or not value.isdigit() or len(value) > 18:
+        if not is_integer(value):
             return queryset.none()
         return queryset.filter(**{self.column: int(value)})
 

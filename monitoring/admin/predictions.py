@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -25,7 +26,12 @@ from governance.admin.display import (
     link,
     span,
 )
-from governance.admin.tenancy import TenantAdmin, TenantFilter, choices_for
+from governance.admin.tenancy import (
+    TenantAdmin,
+    TenantFilter,
+    choices_for,
+    is_integer,
+)
 from governance.identifiers import decode
 from governance.models import RegisteredModel
 from monitoring.models import GroundTruth, Prediction, Receipt
@@ -44,32 +50,35 @@ class OneModelFilter(TenantFilter):
     parameter_name = "model"
 
     def value(self) -> str | None:
-        chosen = super().value()
-        if chosen:
-            return str(chosen)
-        newest = max(self.rows, key=last_seen, default=None)
-        return str(newest.pk) if newest else None
+        asked = super().value()
+        if asked:
+            return str(asked)
+        return str(self.newest.pk) if self.newest else None
 
     @property
     def chosen(self) -> RegisteredModel | None:
         """The model whose rows are listed, for the line above the list."""
-        return next((row for row in self.rows if str(row.pk) == self.value()), None)
+        if not super().value():
+            return self.newest
+        value = self.value() or ""
+        return self.rows.filter(pk=value).first() if is_integer(value) else None
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        self.rows = list(
-            choices_for(request, RegisteredModel)
-            .select_related("current_version")
-            .order_by("name")[: self.most]
-        )
-        return [(str(row.pk), row.name) for row in self.rows]
+        self.rows = choices_for(request, RegisteredModel)
+        self.newest = self.rows.order_by(
+            F("current_version__last_prediction_at").desc(nulls_last=True), "name"
+        ).first()
+        names = self.rows.order_by("name").values_list("pk", "name")
+        return [(str(pk), name) for pk, name in names[: self.most]]
 
-
-def last_seen(model: RegisteredModel) -> float:
-    """Return when the model was last used, as a number; 0 if never."""
-    version = model.current_version
-    if version is None or version.last_prediction_at is None:
-        return 0.0
-    return version.last_prediction_at.timestamp()
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        # An id names one row, of whichever model.
+        wanted = request.GET.get(SEARCH_VAR, "").strip()
+        if not super().value() and any(
+            identifier_of(wanted, prefix) for prefix in ("pred", "gt")
+        ):
+            return queryset
+        return super().queryset(request, queryset)
 
 
 class LoggedAdmin(TenantAdmin):

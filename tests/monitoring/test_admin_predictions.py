@@ -101,6 +101,24 @@ def test_a_prediction_is_found_by_id_and_by_entity(
         assert other.public_id not in shown, term
 
 
+def test_an_id_finds_its_row_whatever_model_it_is_of(
+    alice: Person, version: ModelVersion
+) -> None:
+    wanted = make_prediction(version)
+    busier = make_measured_model(alice, "Busier")
+    ModelVersion.objects.filter(pk=busier.pk).update(
+        last_prediction_at=wanted.timestamp
+    )
+    client = browser(alice)
+
+    assert wanted.public_id not in page(client, PREDICTIONS)
+    shown = page(client, PREDICTIONS, q=wanted.public_id)
+    assert f"{PREDICTIONS}{wanted.pk}/change/" in shown
+    stranger = browser(make_charlie())
+    shown = page(stranger, PREDICTIONS, q=wanted.public_id)
+    assert f"{PREDICTIONS}{wanted.pk}/change/" not in shown
+
+
 @pytest.mark.parametrize("term", ["pred_x", "pred_", "%", "client-7' --"])
 def test_what_is_nowhere_is_not_found(
     alice: Person, version: ModelVersion, term: str
