@@ -236,15 +236,17 @@ def _store(
     """Write the live result and assess the version, in one transaction."""
     seen, window = result.rows_seen, None
     is_evaluation = _is_evaluation(version, result, measured, now)
+    age = _age(version, now)
     if measured is None:
         _fill_empty(version, result)
-        facts = Facts(cadence=version.model.cadence)
+        facts = Facts(
+            n=result.predictions,
+            cadence=version.model.cadence,
+            evidence_age_hours=None if age is None else age / timedelta(hours=1),
+        )
         source: Mapping[str, Any] = {}
     else:
         _fill(result, measured)
-        received = Receipt.objects.filter(version=version).aggregate(
-            at=Max("received_at")
-        )["at"]
         window = (measured.window.start, measured.window.end)
         facts = evidence.facts(
             version,
@@ -253,7 +255,7 @@ def _store(
             drift=measured.drift,
             fairness=measured.fairness,
             performance=measured.performance,
-            age=None if received is None else now - received,
+            age=age,
         )
         source = evidence.source(measured.standard.baseline, measured.counts)
     result.result_id = uuid7()
@@ -276,6 +278,12 @@ def _store(
             is_evaluation=is_evaluation,
             actor=None,
         )
+
+
+def _age(version: ModelVersion, now: datetime) -> timedelta | None:
+    """Return how long nothing has arrived, or None if nothing ever has."""
+    received = Receipt.objects.filter(version=version).aggregate(at=Max("received_at"))
+    return None if received["at"] is None else now - received["at"]
 
 
 def _is_evaluation(

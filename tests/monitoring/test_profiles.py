@@ -471,6 +471,10 @@ def test_the_first_thousand_predictions_become_a_provisional_baseline() -> None:
     live = traffic.live(version)
     assert live.status == LiveResult.Status.NO_BASELINE
     assert live.predictions == 700
+    assert version.assessment.reasons == [
+        "No baseline is active.",
+        "Nothing could be measured yet.",
+    ]
     traffic.log(version, rows_of(simple_columns(700, seed=3)))
     live = traffic.live(version)
     assert live.baseline is not None
