@@ -1,12 +1,13 @@
 """What every answer carries: the request's id and the rules for the browser."""
 
 import re
-import uuid
 from collections.abc import Callable
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+from governance.identifiers import uuid7
 
 Next = Callable[[HttpRequest], HttpResponse]
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -20,7 +21,7 @@ def request_id(get_response: Next) -> Next:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
-        name = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        name = given if SANE_ID.fullmatch(given) else uuid7().hex
         request.META["HTTP_X_REQUEST_ID"] = name
         with structlog.contextvars.bound_contextvars(request_id=name):
             response = get_response(request)
