@@ -7,7 +7,7 @@ for byte: `COPY (SELECT … ORDER BY id) TO STDOUT (FORMAT binary)` gives them a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from uuid import UUID
 
@@ -65,11 +65,23 @@ def head(
     )
 
 
-def copy(statement: str, rows: Iterable[bytes]) -> None:
-    """Send rows to the database, in the caller's transaction."""
+def copy(
+    statement: str,
+    rows: Iterable[bytes],
+    *,
+    first: str = "",
+    parameters: Sequence[object] = (),
+) -> None:
+    """Send rows to the database, in the caller's transaction if there is one.
+
+    The statement `first` goes ahead of them in the same message. PostgreSQL takes what
+    comes in one message as one transaction, so that nothing else has to be sent.
+    """
     payload = BytesIO(b"".join((HEADER, *rows, TRAILER)))
     # Django turns the driver's errors into its own in its own methods only.
     with connection.cursor() as cursor, connection.wrap_database_errors:
+        if first:
+            statement = f"{cursor.mogrify(first, parameters).decode()}; {statement}"
         cursor.copy_expert(statement, payload, BLOCK)
 
 

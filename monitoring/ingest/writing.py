@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from django.db import (
@@ -28,9 +28,6 @@ from monitoring.ingest import availability, idempotency, moments, tuples
 from monitoring.ingest.checking import Line
 from monitoring.ingest.idempotency import Answer, Key
 from monitoring.models import Receipt
-
-if TYPE_CHECKING:
-    from django.db.backends.utils import CursorWrapper
 
 # After that long a lost connection isn't worth a second try: somebody waits.
 RETRY_WITHIN_SECONDS = 0.5
@@ -109,10 +106,9 @@ class Flush:
             request.error = None
             request.answer = request.respond(self._receipts_of(request))
         rows = _Rows(self.requests, self.receipts)
-        with connection.cursor() as cursor:
-            fresh = self._claim(cursor, wait)
-            if len(fresh) < len(self.requests):
-                rows = _Rows(fresh, self.receipts)
+        fresh = self._claim(wait)
+        if len(fresh) < len(self.requests):
+            rows = _Rows(fresh, self.receipts)
         rows.write()
         for request in fresh:
             if request.also is not None:
@@ -122,7 +118,14 @@ class Flush:
         versions = dict.fromkeys(line.version.id for line in request.lines)
         return {version: self.receipts[request.sender, version] for version in versions}
 
-    def _claim(self, cursor: CursorWrapper, wait: float) -> list[Request]:
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether there is nothing to do but to write rows."""
+        return all(
+            request.key is None and request.also is None for request in self.requests
+        )
+
+    def _claim(self, wait: float) -> list[Request]:
         """Claim the keys; return the requests that were not made before."""
         wanted = {
             request.key: request.answer
@@ -131,7 +134,8 @@ class Flush:
         }
         if not wanted:
             return list(self.requests)
-        kept = idempotency.claim(cursor, wanted, wait=wait)
+        with connection.cursor() as cursor:
+            kept = idempotency.claim(cursor, wanted, wait=wait)
         fresh = []
         for request in self.requests:
             if request.key is None or request.key.identity not in kept:
@@ -142,6 +146,12 @@ class Flush:
             except GovernanceError as error:
                 request.error = error
         return fresh
+
+
+_FIELDS = Receipt._meta.concrete_fields
+_COLUMNS = ", ".join(field.column for field in _FIELDS)
+_INSERT = f"INSERT INTO {Receipt._meta.db_table} ({_COLUMNS}) VALUES"
+_PLACES = ", ".join(["%s"] * len(_FIELDS))
 
 
 class _Rows:
@@ -179,8 +189,17 @@ class _Rows:
 
     def write(self) -> None:
         if self.tuples:
-            Receipt.objects.bulk_create(self.receipts)
-            tuples.copy(tuples.COPY_PREDICTIONS, self.tuples)
+            rows = ", ".join([f"({_PLACES})"] * len(self.receipts))
+            tuples.copy(
+                tuples.COPY_PREDICTIONS,
+                self.tuples,
+                first=f"{_INSERT} {rows}",
+                parameters=[
+                    getattr(receipt, field.attname)
+                    for receipt in self.receipts
+                    for field in _FIELDS
+                ],
+            )
 
 
 def _receipt(
@@ -243,6 +262,9 @@ def commit(flush: Flush, *, wait: float = idempotency.WAIT_SECONDS) -> None:
 
 
 def _write(flush: Flush, wait: float) -> None:
+    if flush.is_one_statement:
+        flush.write(wait=wait)
+        return
     with transaction.atomic():
         flush.write(wait=wait)
 

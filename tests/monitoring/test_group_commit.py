@@ -92,6 +92,7 @@ def test_one_bad_request_in_a_flush_hurts_nobody_else(
     answers = in_threads(8, work)
     assert [one for one in answers if one == 201] == [201] * 7
     assert Prediction.objects.count() == 7
+    assert sum(Receipt.objects.values_list("rows", flat=True)) == 7
 
 
 def terminate_others() -> int:
