@@ -5,6 +5,7 @@ its idempotency key until it is acknowledged. Meanwhile the worker, a web proces
 PostgreSQL are killed in turn. Afterwards everything acknowledged is counted.
 """
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from monitoring.stats.grid import Grid
 from tests.running_server import RunningServer
 from tests.senders import BatchSender, Sender, SingleSender, features
 
+logger = logging.getLogger(__name__)
 ROUNDS = 2
 BATCHERS, SINGLES = 2, 4
 # Rows that are acknowledged between two faults.
@@ -214,6 +216,13 @@ def replay(fragile: RunningServer) -> tuple[list[Sender], Faults, str]:
         if sender.error is not None:
             raise sender.error
     wait_until(lambda: uncounted(fragile) == 0, "every receipt is counted")
+    logger.info(
+        "%d rows and %d outcomes acknowledged after %d retries; hit: %s",
+        acknowledged(senders),
+        sum(sender.labels for sender in senders),
+        sum(sender.api.retries for sender in senders),
+        dict(faults.hits),
+    )
     return senders, faults, model
 
 

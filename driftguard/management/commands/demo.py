@@ -1,7 +1,7 @@
 import datetime as dt
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -29,6 +29,8 @@ from driftguard.management.commands.serve import port_number
 
 # Wide enough for the table where the output is no terminal.
 PLAIN_WIDTH = 150
+# What a shell says of a command that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -68,8 +70,8 @@ class Command(BaseCommand):
                 if not options["exit"]:
                     self.show_logins(server)
                     self.stay_up(server)
-        except KeyboardInterrupt:
-            failed = 0
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED) from error
         except (ServerError, NotMeasuredError, ApiError, TimeoutError) as error:
             raise CommandError(str(error)) from error
         finally:
@@ -144,7 +146,8 @@ class Command(BaseCommand):
         self.console.print(
             f"DriftGuard stays up until Ctrl-C. Its log: {server.log}", highlight=False
         )
-        server.wait()
+        with suppress(KeyboardInterrupt):
+            server.wait()
 
 
 @contextmanager
