@@ -13,7 +13,7 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from governance.models import ModelVersion
@@ -26,6 +26,18 @@ ROWS_AT_ONCE = 20_000
 
 # A label that stands in no profile yet, or one that was replaced and still does.
 _UNSETTLED = Q(counted=False, superseded=False) | Q(counted=True, superseded=True)
+
+
+# The same, among the ids of some receipts.
+_WAITED = """
+    SELECT DISTINCT label.prediction_id
+    FROM unnest(%s::uuid[], %s::uuid[]) AS r(first_id, last_id)
+    CROSS JOIN LATERAL (
+        SELECT prediction_id FROM monitoring_groundtruth
+        WHERE prediction_id BETWEEN r.first_id AND r.last_id
+        AND counted = superseded OFFSET 0
+    ) AS label
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +55,12 @@ def count_receipts(receipts: Sequence[UUID]) -> None:
     _settle(came.values_list("prediction_id", flat=True).distinct())
 
 
-def count_predictions(receipts: Iterable[Receipt]) -> None:
+def count_predictions(receipts: Sequence[Receipt]) -> None:
     """Count the labels that had waited for the predictions of these receipts."""
-    waited: list[UUID | None] = []
-    for receipt in receipts:
-        of_receipt = GroundTruth.objects.filter(
-            prediction_id__gte=receipt.first_id, prediction_id__lte=receipt.last_id
-        )
-        waited += of_receipt.filter(_UNSETTLED).values_list("prediction_id", flat=True)
-    _settle(waited)
+    ends = [r.first_id for r in receipts], [r.last_id for r in receipts]
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITED, ends)
+        _settle([key for (key,) in cursor.fetchall()])
 
 
 def _settle(predictions: Iterable[UUID | None]) -> None:

@@ -185,11 +185,13 @@ def _parts(version: ModelVersion, receipts: Sequence[Receipt]) -> Iterator[_Part
             alike.setdefault((missing, is_segmented), []).append(receipt)
     for (missing, is_segmented), group in alike.items():
         piece: list[Receipt] = []
+        total = 0
         for receipt in group:
             piece.append(receipt)
-            if sum(one.rows for one in piece) >= ROWS_AT_ONCE:
+            total += receipt.rows
+            if total >= ROWS_AT_ONCE:
                 yield _Part(piece, missing, is_segmented)
-                piece = []
+                piece, total = [], 0
         if piece:
             yield _Part(piece, missing, is_segmented)
 
@@ -249,30 +251,32 @@ def _mark_segmented(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
 
     The version's lock is held, so nobody inserts one between the look and the insert.
     """
-    markers = SegmentedReceipt.objects
-    if markers.filter(receipt__in=receipts).exists():
+    keys = [receipt.pk for receipt in receipts]
+    if SegmentedReceipt.objects.filter(receipt__in=keys).exists():
         raise _TakenError
-    markers.bulk_create(
-        SegmentedReceipt(receipt=one, organization_id=version.organization_id)
-        for one in receipts
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO monitoring_segmentedreceipt (receipt_id, organization_id) "
+            "SELECT unnest(%s::uuid[]), %s",
+            (keys, version.organization_id),
+        )
 
 
 def _mark_profiled(
     version: ModelVersion, receipts: Sequence[Receipt], baseline_id: UUID
 ) -> None:
     """Insert the markers of a grid, as `_mark_segmented`."""
-    markers = ProfiledReceipt.objects
-    if markers.filter(receipt__in=receipts, baseline=baseline_id).exists():
+    keys = [receipt.pk for receipt in receipts]
+    marked = ProfiledReceipt.objects.filter(receipt__in=keys, baseline=baseline_id)
+    if marked.exists():
         raise _TakenError
-    markers.bulk_create(
-        ProfiledReceipt(
-            receipt=one,
-            baseline_id=baseline_id,
-            organization_id=version.organization_id,
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO monitoring_profiledreceipt "
+            "(receipt_id, baseline_id, organization_id) "
+            "SELECT unnest(%s::uuid[]), %s, %s",
+            (keys, baseline_id, version.organization_id),
         )
-        for one in receipts
-    )
 
 
 def _report(version: ModelVersion, part: _Part) -> None:

@@ -138,7 +138,7 @@ def read(
             )
             for table in tables
         ]
-    together = pa.concat_tables(tables, promote_options="permissive")
+    together = pa.concat_tables(rows.alike(tables), promote_options="default")
     return without(together, quarantined(version, start, end))
 
 

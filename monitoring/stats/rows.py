@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -323,6 +323,28 @@ def merged(tables: Sequence[pa.Table]) -> pa.Table | None:
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return None
     return together.unify_dictionaries().combine_chunks()
+
+
+def alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Return the tables with every column of one type.
+
+    A feature that is a number here and a category there is a category in all of them.
+    """
+    types: dict[str, set[str]] = {}
+    for table in tables:
+        for field_ in table.schema:
+            types.setdefault(field_.name, set()).add(str(field_.type))
+    mixed = {name for name, kinds in types.items() if len(kinds) > 1}
+    if not mixed:
+        return list(tables)
+    return [_with_categories(table, mixed) for table in tables]
+
+
+def _with_categories(table: pa.Table, names: Collection[str]) -> pa.Table:
+    for place, name in enumerate(table.column_names):
+        if name in names and kind_of(table[name]) == "numeric":
+            table = table.set_column(place, name, categorical(one_array(table[name])))
+    return table
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:

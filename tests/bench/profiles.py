@@ -167,7 +167,9 @@ def profile_all() -> int:
 def report(what: str, figure: float, limit: float, *, at_most: bool) -> bool:
     holds = figure <= limit if at_most else figure >= limit
     sign = "<=" if at_most else ">="
-    print(f"  {what}: {figure:,.2f} ({sign} {limit:,.0f}) {'ok' if holds else 'MISSED'}")
+    print(
+        f"  {what}: {figure:,.2f} ({sign} {limit:,.0f}) {'ok' if holds else 'MISSED'}"
+    )
     return holds
 
 
@@ -199,9 +201,7 @@ def main() -> int:
                 GROWTH_LIMIT,
                 at_most=True,
             ),
-            report(
-                "profiler, stored rows/s", rate, PROFILER_LIMIT, at_most=False
-            ),
+            report("profiler, stored rows/s", rate, PROFILER_LIMIT, at_most=False),
         ]
     return 0 if all(holds) else 1
 
