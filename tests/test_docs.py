@@ -1,12 +1,16 @@
 """The documentation says what is so: its commands run, its tables are complete."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from django.urls import resolve
 
 from tests.running_server import ROOT, RunningServer
 
@@ -71,3 +75,53 @@ def test_the_first_calls_of_the_readme_run(server: RunningServer) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert '"accepted":2' in done.stdout.replace(" ", "")
     assert '"governance_status":"NOT_ASSESSED"' in done.stdout.replace(" ", "")
+
+
+@pytest.fixture(scope="module")
+def stranger(server: RunningServer) -> httpx.Client:
+    """Return a client of an organization that has just been made."""
+    answer = httpx.post(f"{server.url}/auth/register", json={"name": "Reader"})
+    key = answer.raise_for_status().json()["api_key"]
+    return httpx.Client(base_url=server.url, headers={"X-API-Key": key})
+
+
+def json_blocks(page: Path, heading: str) -> list[dict[str, Any]]:
+    blocks = re.findall(r"^```json\n(.*?)^```", section(page, heading), re.M | re.S)
+    return [json.loads(block) for block in blocks]
+
+
+@pytest.mark.server
+def test_the_registration_of_the_tour_is_accepted(stranger: httpx.Client) -> None:
+    [example] = json_blocks(ROOT / "docs" / "api.md", "Register a model")
+    answer = stranger.post("/api/models", json=example)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["slug"] == "credit-default"
+
+
+@pytest.mark.server
+def test_the_error_of_the_tour_has_the_fields_of_a_real_one(
+    stranger: httpx.Client,
+) -> None:
+    [example] = json_blocks(ROOT / "docs" / "api.md", "Errors")
+    stranger.post("/api/models", json={"model_name": "Erring", "version": "1"})
+    good = {"input_features": {"a": 1}, "prediction": 1}
+    bad = {**good, "timestamp": "yesterday"}
+    rows = {"model_id": "erring", "predictions": [good, good, good, bad]}
+    answer = stranger.post("/api/logs/prediction/batch", json=rows)
+    assert answer.json().keys() == example.keys()
+    for name in ("type", "title", "status", "code", "instance"):
+        assert answer.json()[name] == example[name]
+    [told], [shown] = answer.json()["errors"], example["errors"]
+    assert (told["loc"], told["code"]) == (shown["loc"], shown["code"])
+
+
+@pytest.mark.server
+def test_every_call_that_the_tour_names_exists(stranger: httpx.Client) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    calls = set(re.findall(r"`(GET|POST|PUT) (/[\w/{}-]+)`", text))
+    assert len(calls) > 10
+    for method, path in sorted(calls):
+        address = path.replace("{id}", "no-such-thing")
+        assert resolve(address), path
+        answer = stranger.request(method, address)
+        assert answer.status_code in {400, 404, 411, 415, 422}, (method, path)
