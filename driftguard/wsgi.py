@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from driftguard import tether
 
@@ -58,7 +58,7 @@ class HotHandler:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         close_old_connections()
-        response = self.chain(WSGIRequest(environ))
+        response = cast("HttpResponse", self.chain(WSGIRequest(environ)))
         status = f"{response.status_code} {response.reason_phrase}"
         start_response(status, list(response.items()))
         return [response.content]
