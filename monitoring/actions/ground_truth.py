@@ -362,7 +362,9 @@ def _fixed_columns(model: RegisteredModel, row: _Row, receipt_id: UUID) -> bytes
             tuples.integer(model.pk),
             tuples.uuid(receipt_id),
             tuples.text(None if entity is None else entity.encode()),
-            tuples.moment(predicted_at and moments.microseconds(predicted_at)),
+            tuples.moment(
+                None if predicted_at is None else moments.microseconds(predicted_at)
+            ),
             tuples.moment(moments.microseconds(label.outcome_timestamp)),
             tuples.text(msgspec.json.encode(label.outcome)),
         )
@@ -483,7 +485,9 @@ def _settle(matched: Sequence[tuple[GroundTruth, Found]]) -> list[_Correction]:
 
 def _update(labels: Sequence[GroundTruth]) -> None:
     """Write the labels; what they supersede first, as one label counts at a time."""
-    replaced = {label.supersedes_id for label in labels} - {None}
+    replaced = {
+        label.supersedes_id for label in labels if label.supersedes_id is not None
+    }
     for label in labels:
         label.superseded = label.superseded or label.pk in replaced
     GroundTruth.objects.filter(pk__in=replaced).update(superseded=True)

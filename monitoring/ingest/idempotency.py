@@ -120,7 +120,7 @@ def claim(
     """
     # In this order everywhere, so that two transactions never wait for each other.
     keys = sorted(wanted, key=lambda key: key.identity)
-    values: list[object] = []
+    values: list[int | str | bytes] = []
     for key in keys:
         answer = wanted[key] or Answer(0, b"")
         values += (key.organization_id, key.text, key.digest)

@@ -149,7 +149,7 @@ class Flush:
 
 
 _FIELDS = Receipt._meta.concrete_fields
-_COLUMNS = ", ".join(field.column for field in _FIELDS)
+_COLUMNS = ", ".join(str(field.column) for field in _FIELDS)
 _INSERT = f"INSERT INTO {Receipt._meta.db_table} ({_COLUMNS}) VALUES"
 _PLACES = ", ".join(["%s"] * len(_FIELDS))
 

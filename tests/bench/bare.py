@@ -80,9 +80,7 @@ def log(request: HttpRequest) -> HttpResponse:
     body = decoder.decode(request.body)
     pk = str(uuid7())
     features = bytes(body.input_features).decode()
-    group.add(
-        (pk, body.model_id, pk, body.timestamp, features, str(body.prediction))
-    )
+    group.add((pk, body.model_id, pk, body.timestamp, features, str(body.prediction)))
     answer = msgspec.json.encode({"id": pk})
     return HttpResponse(
         answer,
