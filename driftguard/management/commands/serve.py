@@ -151,6 +151,8 @@ class Command(BaseCommand):
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
+            # Otherwise every thread of a web process keeps memory for itself.
+            "MALLOC_ARENA_MAX": "2",
         }
 
     def programs(self, cluster: Cluster | None) -> list[Program]:
