@@ -10,7 +10,7 @@ from driftguard import environment
 
 @register(Tags.security, deploy=True)
 def shared_secret(**_: Any) -> list[CheckMessage]:
-    """A database that several machines may use needs a key that they share."""
+    """Ask for a shared key where several machines may use one database."""
     if settings.EMBEDDED or environment.text("SECRET_KEY"):
         return []
     return [

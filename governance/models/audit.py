@@ -1,4 +1,4 @@
-"""The audit trail: entries as canonical bytes, one gap-free sequence per organization."""
+"""The audit trail: canonical bytes, one gap-free sequence per organization."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -36,10 +37,8 @@ class Policy(TenantModel):
 
 class PolicyVersionQuerySet(TenantQuerySet["PolicyVersion"]):
     def in_force(self) -> PolicyVersionQuerySet:
-        """The active version of the organization's default policy."""
-        return self.filter(
-            status=PolicyVersion.Status.ACTIVE, policy__is_default=True
-        )
+        """Return the active version of the default policy."""
+        return self.filter(status=PolicyVersion.Status.ACTIVE, policy__is_default=True)
 
 
 class PolicyVersion(TenantModel):
@@ -62,7 +61,7 @@ class PolicyVersion(TenantModel):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
 
-    objects = PolicyVersionQuerySet.as_manager()
+    objects: ClassVar = PolicyVersionQuerySet.as_manager()
 
     class Meta:
         ordering = ("policy", "-number")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
@@ -15,7 +15,7 @@ from governance.schema import Schema
 
 class RegisteredModelQuerySet(TenantQuerySet["RegisteredModel"]):
     def named(self, reference: str | int) -> Self:
-        """The model with this integer id or this slug (which has a letter in it)."""
+        """Find a model by its integer id or its slug, which has a letter in it."""
         text = str(reference)
         if text.isascii() and text.isdigit():
             # An id beyond bigint cannot exist; the database would raise on it.
@@ -63,7 +63,7 @@ class RegisteredModel(TenantModel):
         "ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
     )
 
-    objects = RegisteredModelQuerySet.as_manager()
+    objects: ClassVar = RegisteredModelQuerySet.as_manager()
 
     class Meta:
         verbose_name = "model"

@@ -19,9 +19,7 @@ class GovernanceStatus(models.TextChoices):
     BLOCKED = "BLOCKED", "Blocked"
 
 
-STATUS_KNOWN = models.Q(
-    status__in=("NOT_ASSESSED", "APPROVED", "AT_RISK", "BLOCKED")
-)
+STATUS_KNOWN = models.Q(status__in=("NOT_ASSESSED", "APPROVED", "AT_RISK", "BLOCKED"))
 
 
 class Evidence(TenantModel):
@@ -124,7 +122,7 @@ class Assessment(TenantModel):
 
 
 class StatusChange(TenantModel):
-    """Since when a version has which governance status; gives predictions their verdict."""
+    """Since when a version has which status; gives predictions their verdict."""
 
     version = models.ForeignKey(
         ModelVersion, on_delete=models.PROTECT, related_name="status_changes"
@@ -153,4 +151,5 @@ class StatusChange(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.version}: {self.previous} → {self.status}"
+        before = GovernanceStatus(self.previous).label
+        return f"{self.version}: {before} → {self.get_status_display()}"

@@ -1,9 +1,9 @@
-"""Baselines: what a version's columns, scores and outcomes looked like when all was well."""
+"""Baselines: columns, scores and outcomes of a version when all was well."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class BaselineQuerySet(TenantQuerySet["Baseline"]):
     def active_for(self, version: ModelVersion) -> Self:
-        """The version's own active baseline; given ones before provisional ones."""
+        """Find the version's own active baseline, a given one first."""
         return self.filter(version=version, active=True)
 
 
@@ -58,7 +58,7 @@ class Baseline(TenantModel):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = BaselineQuerySet.as_manager()
+    objects: ClassVar = BaselineQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -101,7 +101,7 @@ class Receipt(TenantModel):
     # A worker's lease; when it has passed, another worker takes the receipt.
     claimed_until = models.DateTimeField(null=True)
 
-    objects = ReceiptQuerySet.as_manager()
+    objects: ClassVar = ReceiptQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -178,7 +178,8 @@ class Prediction(TenantModel):
     )
     # Event time: when the model decided, not when we heard of it.
     timestamp = models.DateTimeField()
-    entity_id = models.TextField(null=True)
+    # Nobody is not the same as somebody whose name is empty.
+    entity_id = models.TextField(null=True)  # noqa: DJ001
     # The client's exact, validated JSON; read it through `decoded_features`.
     features = models.TextField()
     # JSON scalar: a number, a string or a boolean, as the client sent it.
@@ -245,7 +246,8 @@ class GroundTruth(TenantModel):
     receipt = models.ForeignKey(
         Receipt, on_delete=models.PROTECT, related_name="ground_truth"
     )
-    entity_id = models.TextField(null=True)
+    # Nobody is not the same as somebody whose name is empty.
+    entity_id = models.TextField(null=True)  # noqa: DJ001
     # The prediction's own time stamp, if the client sent it.
     prediction_timestamp = models.DateTimeField(null=True)
     outcome_timestamp = models.DateTimeField()
@@ -263,7 +265,7 @@ class GroundTruth(TenantModel):
     counted = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = GroundTruthQuerySet.as_manager()
+    objects: ClassVar = GroundTruthQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "ground truth"
