@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 SCORED = "scored"
-OUTCOMES = "outcomes in"
+OUTCOMES = "outcomes"
 
 # The words of the pages, not those of the interface.
 HEALTH = {
@@ -77,35 +80,52 @@ class Measurement:
         return sorted(moved, key=lambda item: -item[1].psi)[:COLUMNS_SHOWN]
 
 
-def table(measurements: Iterable[Measurement]) -> Table:
-    """Lay the measurements out, one row for each step."""
-    shown = Table(title="What DriftGuard found", title_justify="left", expand=False)
-    for heading in ("month", "step"):
-        shown.add_column(heading, no_wrap=True)
-    shown.add_column("rows", justify="right")
-    shown.add_column("largest PSI", no_wrap=True)
-    shown.add_column("score\nPSI", justify="right")
-    shown.add_column("ROC-AUC\n(month)", no_wrap=True)
-    shown.add_column("risk", justify="right")
-    shown.add_column("health", no_wrap=True)
-    shown.add_column("why", overflow="fold", min_width=24)
+def shown(measurements: Iterable[Measurement]) -> Group:
+    """Lay the measurements out, with the reasons below; fits 80 columns."""
+    table = Table(
+        title="What DriftGuard found",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("month", no_wrap=True)
+    table.add_column("rows", justify="right")
+    table.add_column("largest PSI", no_wrap=True)
+    table.add_column("score\nPSI", justify="right")
+    table.add_column("ROC-AUC\nin", no_wrap=True)
+    table.add_column("risk", justify="right")
+    table.add_column("health", max_width=8)
+    reasons = []
     for measurement in measurements:
-        shown.add_row(*_cells(measurement))
-    return shown
+        table.add_row(*_cells(measurement))
+        reasons.append(_why(measurement))
+    return Group(table, *reasons)
 
 
 def _cells(measurement: Measurement) -> list[str | Text]:
     columns = [f"{name} {drift.psi:.2f}" for name, drift in measurement.worst()]
     realized = measurement.realized
-    words, colour = HEALTH.get(measurement.status, (measurement.status, ""))
     return [
-        f"{measurement.month}\n({measurement.name})",
-        measurement.step,
+        f"{measurement.month} {measurement.step}\n{measurement.name}",
         f"{measurement.rows:,}",
         "\n".join(columns) or "none moved",
         f"{measurement.score.psi:.2f}" if measurement.score else NOTHING,
-        f"{realized.value:.3f}\n({realized.month})" if realized else NOTHING,
+        f"{realized.value:.3f}\n{realized.month}" if realized else NOTHING,
         NOTHING if measurement.risk is None else f"{measurement.risk:.0f}",
-        Text(words, style=colour),
-        "\n".join(measurement.reasons) or "every rule of the policy holds",
+        _health(measurement),
     ]
+
+
+def _health(measurement: Measurement) -> Text:
+    words, colour = HEALTH.get(measurement.status, (measurement.status, ""))
+    return Text(words, style=colour)
+
+
+def _why(measurement: Measurement) -> Group:
+    """Say why the health is what it is."""
+    heading = Text(f"{measurement.month} {measurement.step}: ", style="bold")
+    heading.append_text(_health(measurement))
+    reasons = measurement.reasons or ["Every rule of the policy holds."]
+    lines = [Text(f"{reason[:1].upper()}{reason[1:]}") for reason in reasons]
+    return Group(heading, *(Padding(line, (0, 0, 0, 2)) for line in lines))

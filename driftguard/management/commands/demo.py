@@ -20,15 +20,15 @@ from rich.progress import (
 from driftguard.demo import bank, credit, expectations, labels, replay
 from driftguard.demo.api import Api, ApiError
 from driftguard.demo.dates import Shift, last_batch
-from driftguard.demo.measurements import table
+from driftguard.demo.measurements import shown
 from driftguard.demo.notebook import Notebook
 from driftguard.demo.server import Server, ServerError
 from driftguard.demo.story import Story
 from driftguard.demo.watch import NotMeasuredError
 from driftguard.management.commands.serve import port_number
 
-# Wide enough for the table where the output is no terminal.
-PLAIN_WIDTH = 150
+# Where the output is no terminal: a reason fits into one line.
+PLAIN_WIDTH = 120
 # What a shell says of a command that Ctrl-C has ended.
 INTERRUPTED = 130
 
@@ -104,7 +104,7 @@ class Command(BaseCommand):
                 lambda rows: progress.advance(bar, rows),
                 lambda words: progress.update(bar, description=words),
             )
-        self.console.print(table(measurements))
+        self.console.print(shown(measurements), highlight=False)
         with self.console.status("Comparing every stored outcome with the data …"):
             stored = labels.stored_predictions(api, story.slug)
             check = labels.check(story.truth(), stored)
