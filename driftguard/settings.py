@@ -154,6 +154,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = ["driftguard.formats"]
 
 # People.
 AUTH_USER_MODEL = "governance.User"

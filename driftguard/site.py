@@ -18,6 +18,7 @@ from unfold.sites import UnfoldAdminSite
 
 from driftguard.command_center import overview
 from governance.actions import sessions
+from governance.admin.display import EMPTY
 from governance.admin.tenancy import actor_of, seat_of, take_seat, visitor_of
 from governance.models import Membership
 
@@ -86,6 +87,7 @@ class DriftGuardSite(UnfoldAdminSite):
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
+        self.empty_value_display = EMPTY
         # History is never deleted here, not in bulk either.
         self.disable_action("delete_selected")
 

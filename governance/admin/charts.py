@@ -100,11 +100,17 @@ def thinned(
 def _ticks(
     start: datetime, end: datetime, x: Callable[[datetime], str]
 ) -> tuple[tuple[str, str], ...]:
-    short = (end - start).total_seconds() < 2 * 24 * 3600
-    pattern = "%H:%M" if short else "%Y-%m-%d"
-    if start == end:
-        return ((x(start), f"{start:%Y-%m-%d %H:%M}"),)
-    return ((x(start), start.strftime(pattern)), (x(end), end.strftime(pattern)))
+    seconds = (end - start).total_seconds()
+    if seconds == 0:
+        return ((x(start), f"{start:%Y-%m-%d %H:%M} UTC"),)
+    if seconds >= 2 * 24 * 3600:
+        return ((x(start), f"{start:%Y-%m-%d}"), (x(end), f"{end:%Y-%m-%d}"))
+    time = "%H:%M:%S" if seconds < 10 * 60 else "%H:%M"
+    date = "" if start.date() == end.date() else "%Y-%m-%d "
+    return (
+        (x(start), start.strftime(f"%Y-%m-%d {time}")),
+        (x(end), end.strftime(f"{date}{time} UTC")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

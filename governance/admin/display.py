@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,19 +143,39 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{value:.{max(digits - whole, 0)}f}"
 
 
+def decimals(value: float | None, places: int = 3) -> str:
+    """Show a number with so many decimals, so that a column of them lines up."""
+    return EMPTY if value is None else f"{value:.{places}f}"
+
+
+def points(value: float | None) -> str:
+    """Show a risk index or a term of it, from 0 to 100."""
+    return decimals(value, 1)
+
+
 def share(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return EMPTY
     percent = 100 * value
     if 0 < abs(percent) < 0.1:
-        return f"<{NBSP}0.1{NBSP}%"
-    return f"{percent:.1f}{NBSP}%"
+        return f"<{NBSP}0.1%"
+    return f"{percent:.1f}%"
 
 
 def probability(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return EMPTY
     return f"<{NBSP}0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def outcome(text: str | None) -> Any:
+    """Show an answer or a label; the quotes of a text in JSON aren't part of it."""
+    import json
+
+    if text and text.startswith('"'):
+        with suppress(ValueError):
+            text = str(json.loads(text))
+    return code(text, 40)
 
 
 def count(value: int | None) -> str:

@@ -15,11 +15,11 @@ from governance.admin.display import (
     EMPTY,
     Badge,
     ago,
-    figure,
     health,
     json_block,
     life_cycle,
     link,
+    points,
 )
 from governance.admin.tenancy import Role, TenantAdmin, actor_of, related_filter
 from governance.models import GovernanceStatus, ModelVersion, RegisteredModel
@@ -99,7 +99,7 @@ class RegisteredModelAdmin(TenantAdmin):
     @display(description="Risk", ordering="current_version__assessment__score")
     def risk(self, model: RegisteredModel) -> str:
         assessment = assessment_of(model)
-        return figure(assessment.score) if assessment else EMPTY
+        return points(assessment.score) if assessment else EMPTY
 
     @display(description="Version", ordering="current_version__version")
     def version(self, model: RegisteredModel) -> Any:

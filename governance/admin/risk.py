@@ -6,7 +6,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from governance.admin.display import at, figure, health, json_block, link
+from governance.admin.display import at, health, json_block, link, points
 from governance.admin.tenancy import TenantAdmin, related_filter
 from governance.models import Evidence, RegisteredModel, RiskScore, StatusChange
 
@@ -62,15 +62,15 @@ class RiskScoreAdmin(TenantAdmin):
 
     @display(description="Risk", ordering="score")
     def shown_score(self, score: RiskScore) -> str:
-        return f"{score.score:.1f}"
+        return points(score.score)
 
     @display(description="Drift", ordering="drift_component")
     def drift(self, score: RiskScore) -> str:
-        return figure(score.drift_component)
+        return points(score.drift_component)
 
     @display(description="Fairness", ordering="fairness_component")
     def fairness(self, score: RiskScore) -> str:
-        return figure(score.fairness_component)
+        return points(score.fairness_component)
 
     @display(description="Health", ordering="governance_status")
     def shown_health(self, score: RiskScore) -> Any:

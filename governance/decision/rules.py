@@ -155,8 +155,8 @@ def _drop_failure(
     period = f" in {one.period}" if one.period else ""
     size = f"{one.drop:+.0%}" if relative else f"a drop of {_short(one.drop)}"
     evidence = (
-        f"{one.source} {_LABELS.get(one.metric, one.metric)} {_short(one.baseline)} → "
-        f"{_short(one.current)}{period} ({size})"
+        f"{one.source.capitalize()} {_LABELS.get(one.metric, one.metric)} "
+        f"{_short(one.baseline)} → {_short(one.current)}{period} ({size})"
     )
     collapsed = one.drop >= limits.serious
     if collapsed:

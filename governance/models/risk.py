@@ -42,7 +42,7 @@ class Evidence(TenantModel):
         ordering = ("-created_at", "-id")
 
     def __str__(self) -> str:
-        return f"evidence {self.pk} on {self.version}"
+        return f"Evidence {self.pk} on {self.version}"
 
 
 class RiskScore(TenantModel):

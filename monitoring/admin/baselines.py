@@ -71,7 +71,7 @@ class BaselineAdmin(TenantAdmin):
     def rows(self, baseline: Baseline) -> str:
         return count(baseline.sample_size)
 
-    @display(description="Performance on its labelled rows")
+    @display(description="Performance")
     def shown_performance(self, baseline: Baseline) -> Any:
         return json_block(baseline.performance)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from governance.admin.display import EMPTY, Badge, figure, measured, share
+from governance.admin.display import EMPTY, Badge, decimals, figure, measured, share
 
 Json = Mapping[str, Any]
 # In the order in which they are shown.
@@ -64,6 +64,14 @@ class QualityRow:
     has_finding: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The columns of which there is anything to say, and how many others there are."""
+
+    rows: tuple[QualityRow, ...]
+    others: int
+
+
 def performance(report: Json) -> Performance:
     """Return the metrics of the baseline and of the periods, the newest first."""
     periods = list(report.get("periods") or ())
@@ -99,10 +107,10 @@ def metric_cell(metric: Json | None) -> tuple[str, str]:
     return figure(metric["value"]), interval(metric)
 
 
-def interval(value: Json) -> str:
+def interval(value: Json, shown: Callable[[float], str] = figure) -> str:
     if value.get("low") is None or value.get("high") is None:
         return ""
-    return f"{figure(value['low'])} to {figure(value['high'])}"
+    return f"{shown(value['low'])} to {shown(value['high'])}"
 
 
 def _drops(periods: list[Json]) -> MetricRow:
@@ -167,15 +175,15 @@ def _group(group: Json) -> Group:
         name=group["group"],
         rows=group["n"],
         selection=share(group["selection_rate"]),
-        ratio=figure(group["ratio"]),
-        ratio_interval=interval(ends),
+        ratio=decimals(group["ratio"]),
+        ratio_interval=interval(ends, decimals),
         accuracy=share(group["accuracy"]),
         true_positive=share(group["true_positive_rate"]),
         false_positive=share(group["false_positive_rate"]),
     )
 
 
-def quality(report: Json, names: Mapping[str, str]) -> tuple[QualityRow, ...]:
+def quality(report: Json, names: Mapping[str, str]) -> Quality:
     """Return the columns of which there is anything to say, findings first.
 
     `names` says how to call a column that has no name of its own.
@@ -189,7 +197,8 @@ def quality(report: Json, names: Mapping[str, str]) -> tuple[QualityRow, ...]:
         for row in rows
         if row.has_finding or row.new or any(now != NOTHING for now, _, _ in row.cells)
     ]
-    return tuple(sorted(told, key=lambda row: not row.has_finding))
+    told.sort(key=lambda row: not row.has_finding)
+    return Quality(tuple(told), len(rows) - len(told))
 
 
 def _quality_row(column: Json, name: str) -> QualityRow:
@@ -198,7 +207,10 @@ def _quality_row(column: Json, name: str) -> QualityRow:
     return QualityRow(
         name=name,
         cells=tuple(_check(checks.get(name)) for name in CHECKS),
-        new=", ".join(f"{name} ({count:,})" for name, count in list(new.items())[:5]),
+        new=", ".join(
+            f"{name} ({count:,} {'row' if count == 1 else 'rows'})"
+            for name, count in list(new.items())[:5]
+        ),
         vanished=", ".join(column["vanished_categories"][:5]),
         has_finding=bool(column["findings"]),
     )

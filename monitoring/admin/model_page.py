@@ -21,10 +21,12 @@ from governance.models import (
     StatusChange,
 )
 from monitoring.admin import model_outcomes
-from monitoring.admin.model_outcomes import Attribute, Performance, QualityRow
+from monitoring.admin.model_outcomes import Attribute, Performance, Quality
 from monitoring.models import Baseline, GroundTruth, LiveResult, Prediction, Receipt
 
 Json = Mapping[str, Any]
+# What they fail for is a metric; everywhere else it is a column or a group.
+METRIC_RULES = {"R5", "R6"}
 SEVERITY = {"alert": 0, "warning": 1, "ok": 2}
 ALGORITHMS = {
     "psi": "PSI",
@@ -101,7 +103,7 @@ class ModelPage:
     history: LineChart | None
     performance: Performance
     fairness: tuple[Attribute, ...]
-    quality: tuple[QualityRow, ...]
+    quality: Quality
     versions: list[ModelVersion]
     findings: list[Finding]
     changes: list[StatusChange]
@@ -131,7 +133,7 @@ def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
         features=features(drift),
         risk=risk,
         terms=terms(risk),
-        failed=list(verdict.get("failed") or ()),
+        failed=failed(verdict),
         history=_history(assessment, version),
         performance=model_outcomes.performance(live.performance if live else {}),
         fairness=model_outcomes.fairness(live.fairness if live else {}),
@@ -162,6 +164,17 @@ def _live(version: ModelVersion | None) -> LiveResult | None:
         .defer(*(f"baseline__{column}" for column in heavy))
         .first()
     )
+
+
+def failed(verdict: Json) -> list[Json]:
+    """Return the rules that don't hold; those about a metric name it as elsewhere."""
+    names = model_outcomes.METRICS
+    return [
+        {**rule, "subject": names.get(rule["subject"], rule["subject"])}
+        if rule["rule"] in METRIC_RULES
+        else rule
+        for rule in verdict.get("failed") or ()
+    ]
 
 
 def terms(risk: Json) -> tuple[Term, ...]:

@@ -17,6 +17,7 @@ from unfold.paginator import InfinitePaginator
 from governance.admin.addresses import change
 from governance.admin.display import (
     EMPTY,
+    NBSP,
     Badge,
     at,
     code,
@@ -24,6 +25,7 @@ from governance.admin.display import (
     figure,
     health,
     link,
+    outcome,
     span,
 )
 from governance.admin.tenancy import (
@@ -143,9 +145,9 @@ class PredictionAdmin(LoggedAdmin):
         "shown_entity",
         "shown_prediction",
         "shown_probabilities",
-        "latency_ms",
+        "latency",
         "shown_verdict",
-        "outcome",
+        "labels",
         "shown_features",
     )
     readonly_fields = fields
@@ -164,7 +166,7 @@ class PredictionAdmin(LoggedAdmin):
 
     @display(description="Answer")
     def shown_prediction(self, prediction: Prediction) -> Any:
-        return code(prediction.prediction, 40)
+        return outcome(prediction.prediction)
 
     @display(description="Probability")
     def shown_probability(self, prediction: Prediction) -> str:
@@ -194,8 +196,13 @@ class PredictionAdmin(LoggedAdmin):
     def shown_probabilities(self, prediction: Prediction) -> str:
         return ", ".join(figure(p, 4) for p in prediction.probabilities or ()) or EMPTY
 
+    @display(description="Latency")
+    def latency(self, prediction: Prediction) -> str:
+        value = prediction.latency_ms
+        return EMPTY if value is None else f"{figure(value)}{NBSP}ms"
+
     @display(description="What really happened")
-    def outcome(self, prediction: Prediction) -> Any:
+    def labels(self, prediction: Prediction) -> Any:
         # Every label that ever came for it: a correction keeps the old one visible.
         labels = GroundTruth.objects.for_organization(
             prediction.organization_id
@@ -203,7 +210,7 @@ class PredictionAdmin(LoggedAdmin):
         rows = [
             (
                 change(label),
-                label.outcome,
+                outcome(label.outcome),
                 at(label.outcome_timestamp),
                 ", replaced" if label.superseded else "",
             )
@@ -213,7 +220,7 @@ class PredictionAdmin(LoggedAdmin):
             return "not known yet"
         return format_html_join(
             "",
-            '<div><a href="{}"><code class="dg-code">{}</code></a> ({}{})</div>',
+            '<div><a href="{}">{}</a> ({}{})</div>',
             rows,
         )
 
@@ -277,7 +284,7 @@ class GroundTruthAdmin(LoggedAdmin):
 
     @display(description="Outcome")
     def shown_outcome(self, label: GroundTruth) -> Any:
-        return code(label.outcome, 40)
+        return outcome(label.outcome)
 
     @display(description="Match")
     def shown_match(self, label: GroundTruth) -> Badge:

@@ -66,7 +66,7 @@ def test_an_officer_learns_which_model_is_in_trouble_and_why(
     expect(page.get_by_role("row", name="age Alert")).to_be_visible()
     page.get_by_role("link", name="income", exact=True).click()
     # The address leads into folded details: the browser unfolds them.
-    expect(page.get_by_text("95 % without drift").first).to_be_visible()
+    expect(page.get_by_text("95% without drift").first).to_be_visible()
     assert visitor.faults == []
 
 

@@ -354,7 +354,7 @@ def test_the_reason_names_the_metric_before_and_after() -> None:
     verdict = decide(facts(performance=(drop(0.112),)), POLICY, APPROVED)
     assert verdict.status is Status.BLOCKED
     assert explain(verdict)[0] == (
-        "realized ROC-AUC 0.886 → 0.774 in 2005-08 (a drop of 0.112) "
+        "Realized ROC-AUC 0.886 → 0.774 in 2005-08 (a drop of 0.112) "
         "(rule R6: a collapse of the primary metric → blocked)."
     )
 
@@ -372,7 +372,7 @@ def test_the_growth_of_an_error_is_relative(size: float, rules: list[str]) -> No
     verdict = decide(facts(performance=(worse,)), POLICY)
     assert rules_of(verdict) == rules
     if size > 1:
-        assert "realized MAE 23.7 → 90.1 in 2005-08 (+280%)" in explain(verdict)[0]
+        assert "Realized MAE 23.7 → 90.1 in 2005-08 (+280%)" in explain(verdict)[0]
 
 
 def test_only_the_newest_mature_period_is_judged() -> None:
@@ -390,7 +390,7 @@ def test_an_estimated_drop_counts_beside_the_realized_one() -> None:
     estimate = drop(0.06, source="estimated", period="")
     verdict = decide(facts(performance=(drop(0.0), estimate)), POLICY)
     assert rules_of(verdict) == ["R5"]
-    assert explain(verdict)[0].startswith("estimated ROC-AUC 0.886 → 0.826 (a drop")
+    assert explain(verdict)[0].startswith("Estimated ROC-AUC 0.886 → 0.826 (a drop")
 
 
 def test_a_collapse_is_left_to_the_milder_rule_where_the_harder_only_advises() -> None:

@@ -59,7 +59,7 @@ def test_the_risk_is_shown_with_its_terms(alice: Person) -> None:
     # By hand: two columns of equal weight, one at 100 points and one at 0.
     assert drift == pytest.approx(50)
     times = "\N{MULTIPLICATION SIGN}"
-    sum_ = f"0.60 {times} {drift:.1f} drift + 0.40 {times} {fairness:.2f} fairness"
+    sum_ = f"0.60 {times} {drift:.1f} drift + 0.40 {times} {fairness:.1f} fairness"
     assert f"= {sum_}" in page
     assert risk["score"] == pytest.approx(0.6 * drift + 0.4 * fairness)
 
@@ -85,9 +85,27 @@ def test_fairness_and_quality_are_shown(alice: Person) -> None:
 
     # 148 of 200 against 150 of 200.
     assert "Parity ratio 0.987" in page
+    # Figures of one column line up.
+    assert "75.0% 1.000" in page
     assert "Equalized-odds difference \N{EN DASH} hourglass_empty Needs labels" in page
     # Two standard deviations away, some values leave the baseline's range.
     assert "Worse" in page
+    assert "In 1 other column no value is missing" in page
+
+
+def test_a_failed_rule_names_its_metric_as_the_tables_do(alice: Person) -> None:
+    version = make_measured_model(alice)
+    assessment = Assessment.objects.get(version=version)
+    rule = {"rule": "R6", "name": "a collapse", "subject": "roc_auc", "level": "hard"}
+    named_alike = {**rule, "rule": "R1", "subject": "f1"}
+    assessment.verdict["failed"] = [rule, named_alike]
+    assessment.save()
+
+    page = words_of(browser(alice), address(version))
+
+    assert "R6: a collapse ROC-AUC" in page
+    # A column may have the name of a metric.
+    assert "R1: a collapse f1" in page
 
 
 def metrics(auc: float) -> dict[str, Any]:
@@ -113,7 +131,7 @@ def test_realized_performance_shows_the_drop_and_how_ripe_the_labels_are(
 
     page = words_of(browser(alice), address(version))
 
-    assert "2026-02 90.0 % of 1,000 labelled check_circle Mature" in page
+    assert "2026-02 90.0% of 1,000 labelled check_circle Mature" in page
     assert "ROC-AUC (primary) 0.886 0.876 to 0.896 0.774 0.764 to 0.784" in page
     assert "Drop 0.112 0.090 to 0.130" in page
     assert "nothing was predicted" in page

@@ -1,5 +1,7 @@
 """Predictions, labels and receipts in the admin: found fast, never counted."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -149,6 +151,8 @@ def test_a_prediction_shows_its_features_and_every_label_that_came(
 
     assert "income" in shown
     assert "replaced" in shown
+    # The id in the heading is the id, not "Pred_…".
+    assert f">{prediction.public_id}<" in re.sub(r"\s+", "", shown)
     assert shown.count("2026-04-30 12:00 UTC") == 2
 
 
@@ -158,3 +162,26 @@ def test_a_label_leads_to_its_prediction(alice: Person, version: ModelVersion) -
     shown = page(browser(alice), "/admin/monitoring/groundtruth/")
 
     assert f"{PREDICTIONS}{prediction.pk}/change/" in shown
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"), [("1", "1"), ('"1"', "1"), ('"caf\\u00e9"', "café")]
+)
+def test_an_outcome_reads_as_its_prediction_does(
+    alice: Person, version: ModelVersion, stored: str, words: str
+) -> None:
+    make_prediction(version, label=stored)
+
+    shown = page(browser(alice), "/admin/monitoring/groundtruth/")
+
+    assert f'<code class="dg-code">{words}</code>' in shown
+
+
+def test_times_are_written_alike_everywhere(
+    alice: Person, version: ModelVersion
+) -> None:
+    shown = page(browser(alice), "/admin/governance/modelversion/")
+
+    assert f"{version.created_at:%Y-%m-%d %H:%M} UTC" in shown
+    assert "a.m." not in shown
+    assert "p.m." not in shown
