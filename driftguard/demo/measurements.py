@@ -127,5 +127,4 @@ def _why(measurement: Measurement) -> Group:
     heading = Text(f"{measurement.month} {measurement.step}: ", style="bold")
     heading.append_text(_health(measurement))
     reasons = measurement.reasons or ["Every rule of the policy holds."]
-    lines = [Text(f"{reason[:1].upper()}{reason[1:]}") for reason in reasons]
-    return Group(heading, *(Padding(line, (0, 0, 0, 2)) for line in lines))
+    return Group(heading, *(Padding(Text(one), (0, 0, 0, 2)) for one in reasons))
