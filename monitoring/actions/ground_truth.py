@@ -483,6 +483,16 @@ def _settle(matched: Sequence[tuple[GroundTruth, Found]]) -> list[_Correction]:
     return corrections
 
 
+_UPDATE = """
+    UPDATE monitoring_groundtruth AS label SET
+        match = new.match, prediction_id = new.prediction_id,
+        superseded = new.superseded, supersedes_id = new.supersedes_id
+    FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::boolean[], %s::uuid[])
+        AS new (id, match, prediction_id, superseded, supersedes_id)
+    WHERE label.id = new.id
+"""
+
+
 def _update(labels: Sequence[GroundTruth]) -> None:
     """Write the labels; what they supersede first, as one label counts at a time."""
     replaced = {
@@ -491,8 +501,14 @@ def _update(labels: Sequence[GroundTruth]) -> None:
     for label in labels:
         label.superseded = label.superseded or label.pk in replaced
     GroundTruth.objects.filter(pk__in=replaced).update(superseded=True)
-    GroundTruth.objects.bulk_update(
-        labels,
-        ["match", "prediction_id", "superseded", "supersedes"],
-        batch_size=1_000,
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _UPDATE,
+            [
+                [label.pk for label in labels],
+                [label.match for label in labels],
+                [label.prediction_id for label in labels],
+                [label.superseded for label in labels],
+                [label.supersedes_id for label in labels],
+            ],
+        )

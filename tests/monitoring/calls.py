@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 from django.urls import resolve
 
 __all__ = ["Caller"]
