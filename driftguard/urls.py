@@ -31,5 +31,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("monitoring.api.urls")),
 ]
 
+handler400 = "governance.api.exceptions.bad_request"
 handler404 = "governance.api.exceptions.page_not_found"
 handler500 = "governance.api.exceptions.server_error"

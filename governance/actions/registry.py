@@ -306,7 +306,8 @@ def unregistered_version(model: RegisteredModel, name: str) -> ModelVersion:
     if known is not None:
         return known
     unregistered = model.versions.filter(status=Status.UNREGISTERED)
-    if not 0 < len(name) <= 100 or unregistered.count() >= MOST_UNREGISTERED:
+    is_name = 0 < len(name) <= 100 and name.isprintable() and not name.isspace()
+    if not is_name or unregistered.count() >= MOST_UNREGISTERED:
         raise InvalidError(
             "This version is not registered.",
             errors=[fault("model_version", code="unknown_version", detail=name[:100])],

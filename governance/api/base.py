@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -25,6 +26,8 @@ from governance.exceptions import InvalidError, NotFoundError, fault
 from governance.models import RegisteredModel
 
 HIGHEST_LIMIT = 1000
+# All but tabs and the ends of lines; of NUL the strict reader has spoken before.
+CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -155,12 +158,22 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class TextField(serializers.CharField):
-    """Text only: a number isn't turned into it."""
+    """Text only: a number isn't turned into it, and something of it can be seen."""
+
+    default_error_messages = {
+        "control": "Control characters are not allowed.",
+        "invisible": "None of its characters can be seen.",
+    }
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return str(super().to_internal_value(data))
+        if CONTROL.search(data):
+            self.fail("control")
+        text = str(super().to_internal_value(data))
+        if text and not any(one.isprintable() and not one.isspace() for one in text):
+            self.fail("invisible")
+        return text
 
 
 class NumberField(serializers.FloatField):

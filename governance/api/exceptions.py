@@ -188,6 +188,13 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem(request, NotFoundError())
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: what it refuses by itself, such as an unknown host."""
+    if _wants_html(request):
+        return defaults.bad_request(request, exception)
+    return problem(request, MalformedError("The request is not acceptable."))
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500; the log has the reason, the client gets the request's id."""
     if _wants_html(request):

@@ -11,6 +11,7 @@ from rest_framework.parsers import BaseParser
 from governance import strict_json
 from governance.exceptions import (
     LengthRequiredError,
+    MalformedError,
     TooLargeError,
     UnsupportedMediaTypeError,
 )
@@ -23,7 +24,8 @@ MAYBE_JSON = {"", "application/x-www-form-urlencoded"}
 class StrictJSONParser(BaseParser):
     """Reads every body that is JSON, and refuses every other with 415."""
 
-    media_type = "*/*"
+    # What the OpenAPI document says; whatever a request says, it is read here.
+    media_type = "application/json"
 
     def parse(
         self,
@@ -56,3 +58,12 @@ def check_headers(headers: Mapping[str, Any], *, largest: int = LARGEST_BODY) ->
         raise TooLargeError(f"The body is larger than {largest // 1024**2} MB.")
     if headers.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaTypeError("This call takes no compressed body.")
+
+
+def refuse_cut_off(headers: Mapping[str, Any], body: bytes) -> None:
+    """Refuse a body of which less came than its headers say: the sender broke off."""
+    length = headers.get("CONTENT_LENGTH") or ""
+    if length and len(body) != int(length):
+        raise MalformedError(
+            f"Only {len(body)} of {int(length)} bytes came; nothing was stored."
+        )

@@ -7,7 +7,7 @@ read one dialect, call one deed and say what it said.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +19,7 @@ from governance import strict_json
 from governance.actions.credentials import Credential
 from governance.api.authentication import credential_of
 from governance.api.exceptions import problem, problem_response
-from governance.api.parsers import LARGEST_BODY, is_json
+from governance.api.parsers import LARGEST_BODY, is_json, refuse_cut_off
 from governance.exceptions import (
     GovernanceError,
     InvalidError,
@@ -35,7 +35,11 @@ from monitoring.ingest import Answer, Key, availability, idempotency
 
 LARGEST_INFLATED = 100 * 1024 * 1024
 READ_AT_ONCE = 1 << 16
+MOST_MEMBERS = 10_000
 GZIP = 16 + zlib.MAX_WBITS
+# Ten thousand rows are forty thousand objects and lists; each takes a hundred times
+# its two bytes of memory once it is read.
+MOST_CONTAINERS = 1_000_000
 JSON, CSV, PARQUET = "json", "csv", "parquet"
 TABLES = {
     "text/csv": CSV,
@@ -72,14 +76,31 @@ class Call:
         """Return what the body is; raise UnsupportedMediaTypeError if nothing known."""
         name = self.request.META.get("CONTENT_TYPE")
         if is_json(name, self.body):
+            _refuse_too_many_containers(self.body)
             return JSON
         kind = TABLES.get((name or "").partition(";")[0].strip().lower())
         if kind is None or not tables:
             raise UnsupportedMediaTypeError
+        if kind == CSV and self._may_be_cut_off:
+            raise LengthRequiredError
         return kind
 
+    @property
+    def _may_be_cut_off(self) -> bool:
+        """Whether an upload that broke off would look like one that is complete.
+
+        The server can't tell how a body without a length ended. JSON, gzip and Parquet
+        have an end of their own.
+        """
+        headers = self.request.META
+        return not headers.get("CONTENT_LENGTH") and self.body is self.received
+
     def json(self) -> bytes:
-        """Return the bytes of a body that has to be JSON."""
+        """Return the bytes of a body that has to be JSON.
+
+        Calls that take nothing else have no query parameters either.
+        """
+        self.query()
         self.media()
         return self.body
 
@@ -135,7 +156,16 @@ def _read(headers: Mapping[str, Any]) -> bytes:
     if not length.isdigit() or int(length) > LARGEST_BODY:
         raise TooLargeError("The body is larger than 25 MB; send it in parts.")
     body: bytes = headers["wsgi.input"].read(int(length))
+    refuse_cut_off(headers, body)
     return body
+
+
+def _refuse_too_many_containers(body: bytes) -> None:
+    # The shorter ones can't have so many, and most are.
+    if len(body) <= MOST_CONTAINERS:
+        return
+    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
+        raise TooLargeError("The body has too many objects and lists in it.")
 
 
 def _unpacked(data: bytes, encoding: str) -> bytes:
@@ -168,20 +198,37 @@ def inflate(data: bytes) -> bytes:
     MalformedError
         No gzip, or the end is missing.
     """
-    parts, left = [], LARGEST_INFLATED
+    parts: list[bytes] = []
+    left = LARGEST_INFLATED
     try:
-        while data:
-            member = zlib.decompressobj(GZIP)
-            parts.append(member.decompress(data, left + 1))
-            left -= len(parts[-1])
+        for part in _inflated(memoryview(data)):
+            parts.append(part)
+            left -= len(part)
             if left < 0:
                 raise TooLargeError("The inflated body is larger than 100 MB.")
-            if not member.eof:
-                raise MalformedError("The gzip stream ends too early.")
-            data = member.unused_data
     except zlib.error:
         raise MalformedError("The body is not valid gzip.") from None
     return b"".join(parts)
+
+
+def _inflated(data: memoryview) -> Iterator[bytes]:
+    """Yield what the members of a gzip stream hold, a piece at a time.
+
+    Each member hands back what it didn't use. In pieces that is never much; of the
+    whole it would take the square of the length for a body of tiny members.
+    """
+    position = members = 0
+    while position < len(data):
+        members += 1
+        if members > MOST_MEMBERS:
+            raise TooLargeError(f"More than {MOST_MEMBERS} members are in the gzip.")
+        member = zlib.decompressobj(GZIP)
+        while not member.eof:
+            piece = data[position : position + READ_AT_ONCE]
+            if not piece:
+                raise MalformedError("The gzip stream ends too early.")
+            yield member.decompress(piece)
+            position += len(piece) - len(member.unused_data)
 
 
 Handler = Callable[..., Answer | HttpResponse]

@@ -123,6 +123,7 @@ def log_drift(call: Call) -> Answer:
 
 def show(call: Call, prediction: str) -> Answer:
     """GET /api/logs/prediction/{id}."""
+    call.query()
     return said(200, **_shown(_own(call, prediction)))
 
 

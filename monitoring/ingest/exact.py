@@ -29,6 +29,7 @@ from monitoring.ingest.rows import (
 )
 
 SUM_TOLERANCE = 1e-3
+MAX_BYTES = 100 * 1024 * 1024
 Fault: TypeAlias = tuple[str, str]  # a code and a sentence
 
 
@@ -74,13 +75,33 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
 
 
 def read_records(records: Iterable[Mapping[str, Any]], dialect: Dialect) -> Batch:
-    """Read rows that came as a table; `features` of a record is a dictionary."""
+    """Read rows that came as a table; `features` of a record is a dictionary.
+
+    Raises
+    ------
+    InvalidError
+        There are none.
+    TooLargeError
+        Together their features are too long: a small file can repeat a long text.
+    """
     batch = Batch(dialect)
+    number, left = -1, MAX_BYTES
     for number, record in enumerate(records):
         place = ("predictions", number)
         features = msgspec.json.encode(record[dialect.names["features"]])
+        left -= len(features)
+        if left < 0:
+            raise TooLargeError("The rows of the table take more than 100 MB.")
         _add(batch, place, record, {dialect.names["features"]: features})
+    if number < 0:
+        raise InvalidError(errors=[_no_rows()])
     return batch
+
+
+def _no_rows() -> FieldFault:
+    return fault(
+        "predictions", code="too_few", detail="expected at least one prediction"
+    )
 
 
 def refuse_too_many(rows: int) -> None:
@@ -108,8 +129,7 @@ def _shared_model(values: dict[str, Any], dialect: Dialect) -> str | int | None:
         code = "missing" if "predictions" not in values else "type"
         errors.append(fault("predictions", code=code, detail="expected a list"))
     elif not rows:
-        detail = "expected at least one prediction"
-        errors.append(fault("predictions", code="too_few", detail=detail))
+        errors.append(_no_rows())
     model = None
     try:
         if theirs and values.get(theirs) is not None:

@@ -12,6 +12,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,9 +21,10 @@ from governance import strict_json
 from governance.exceptions import InvalidError, MalformedError, TooLargeError, fault
 from governance.strict_json import HIGHEST_INTEGER, LOWEST_INTEGER
 from monitoring.ingest import exact
-from monitoring.ingest.rows import MAX_FEATURES, Batch, Dialect
+from monitoring.ingest.rows import MAX_FEATURES, MAX_ROWS, Batch, Dialect
 
-MAX_INFLATED = 100 * 1024 * 1024
+MAX_INFLATED = exact.MAX_BYTES
+MAX_VALUES = 2 * MAX_ROWS * MAX_FEATURES
 LONGEST_CELL = 1 << 20
 # Fields whose cells are text, however much they look like numbers.
 TEXT_FIELDS = {"model", "version", "timestamp", "entity_id"}
@@ -102,33 +104,64 @@ def read_parquet(body: bytes, dialect: Dialect) -> Batch:
     Raises as `read_csv`.
     """
     # They take a hundred megabytes of memory, and most servers never see such a body.
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _damage_is_malformed():
         file = pq.ParquetFile(io.BytesIO(body))
-        _check_size(file.metadata)
         _check_columns(file.schema_arrow.names, dialect)
-        rows = file.read().to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MalformedError("The body is not a valid Parquet file.") from error
+        rows_at_once = _checked_rows_at_once(file.metadata)
+        parts = file.iter_batches(batch_size=rows_at_once)
     return exact.read_records(
-        (
-            _record({name: _plain(value) for name, value in row.items()}, dialect)
-            for row in rows
-        ),
-        dialect,
+        (_record(row, dialect) for row in _parquet_rows(parts)), dialect
     )
 
 
-def _check_size(metadata: Any) -> None:
+@contextmanager
+def _damage_is_malformed() -> Iterator[None]:
+    """Take for a damaged file whatever can't be read or has no Python value."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise MalformedError("The body is not a valid Parquet file.") from error
+
+
+def _parquet_rows(parts: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    while True:
+        with _damage_is_malformed():
+            part = next(parts, None)
+            rows = [] if part is None else part.to_pylist()
+            plain = [
+                {name: _plain(value) for name, value in row.items()} for row in rows
+            ]
+        if part is None:
+            return
+        yield from plain
+
+
+def _checked_rows_at_once(metadata: Any) -> int:
+    """Return how many rows to read at a time, whatever they turn out to be.
+
+    A text stands in a file once and in the rows as often as they like; a list of a
+    million zeros takes a few bytes. Read so, neither fills the memory.
+    """
     exact.refuse_too_many(metadata.num_rows)
-    size = sum(
-        metadata.row_group(place).total_byte_size
-        for place in range(metadata.num_row_groups)
-    )
-    if size > MAX_INFLATED:
+    columns = [
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    ]
+    if sum(column.total_uncompressed_size for column in columns) > MAX_INFLATED:
         raise TooLargeError("The inflated file is larger than 100 MB.")
+    if sum(column.num_values for column in columns) > MAX_VALUES:
+        raise TooLargeError("The file has too many values in it.")
+    texts: int = sum(
+        column.total_uncompressed_size
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY"
+    )
+    return max(1, min(MAX_ROWS, MAX_INFLATED // max(1, texts)))
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 
 from governance.actions import registry
-from governance.api.exceptions import page_not_found, server_error
+from governance.api.exceptions import bad_request, page_not_found, server_error
 from tests import factories
 from tests.governance.api import Api, api_of
 
@@ -75,6 +75,14 @@ def test_a_body_that_is_no_object_is_refused(api: Api, body: object) -> None:
     assert api.post("/api/models", body).status_code == 422
 
 
+def test_an_unknown_host_is_answered_in_the_one_shape(api: Api) -> None:
+    response = api.client.get(
+        "/api/models", headers={**api.headers, "Host": "elsewhere.example"}
+    )
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+
+
 def test_browsers_get_pages_and_clients_get_problems() -> None:
     for accept, kind in (
         ("text/html,*/*", "text/html"),
@@ -83,3 +91,4 @@ def test_browsers_get_pages_and_clients_get_problems() -> None:
         request = RequestFactory().get("/nothing", headers={"Accept": accept})
         assert page_not_found(request, Exception())["Content-Type"].startswith(kind)
         assert server_error(request)["Content-Type"].startswith(kind)
+        assert bad_request(request, Exception())["Content-Type"].startswith(kind)

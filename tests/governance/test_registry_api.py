@@ -136,6 +136,8 @@ class TestPlatformRegistration:
             ({"status": "approved"}, {"status": "unknown_field"}),
             ({"model_name": 5}, {"model_name": "invalid"}),
             ({"model_name": ""}, {"model_name": "blank"}),
+            ({"model_name": "a\x07"}, {"model_name": "control"}),
+            ({"model_name": "\u200b"}, {"model_name": "invisible"}),
             ({"model_name": "x" * 201}, {"model_name": "max_length"}),
             ({"training_accuracy": True}, {"training_accuracy": "invalid"}),
             ({"training_accuracy": "0.87"}, {"training_accuracy": "invalid"}),
