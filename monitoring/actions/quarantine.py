@@ -124,4 +124,6 @@ def _count_anew(version: ModelVersion, hour: datetime, taken_out: set[UUID]) -> 
         hours.replace(version, baseline.pk, hour, total)
         for table in kept:
             labels.add_known(version, baseline.pk, {hour: table})
-    versions.touch(version, len(taken_out & present))
+    all_rows = sum(table.num_rows for table in tables)
+    left = sum(segments.without(table, taken_out).num_rows for table in tables)
+    versions.touch(version, all_rows - left)
