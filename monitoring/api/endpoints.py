@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.views import APIView
 
 from governance import strict_json
 from governance.actions.credentials import Credential
@@ -235,11 +236,12 @@ Handler = Callable[..., Answer | HttpResponse]
 
 
 def endpoint(
-    *, scopes: Mapping[str, str], **handlers: Handler
+    document: type[APIView], *, scopes: Mapping[str, str], **handlers: Handler
 ) -> Callable[..., HttpResponse]:
     """Return a view that calls the handler of the request's method.
 
-    `scopes` names what the caller must be allowed for each method.
+    `scopes` names what the caller must be allowed for each method, and `document`
+    describes the methods in the OpenAPI document.
     """
     allowed = SimpleNamespace(allowed_methods=sorted(handlers))
 
@@ -269,6 +271,9 @@ def endpoint(
         )
 
     view.csrf_exempt = True  # type: ignore[attr-defined]
+    # By these two the generator of the document takes it for a view of DRF.
+    view.cls = document  # type: ignore[attr-defined]
+    view.initkwargs = {}  # type: ignore[attr-defined]
     return view
 
 

@@ -11,7 +11,7 @@ from governance.identifiers import encode
 from monitoring.actions import ground_truth
 from monitoring.actions.ground_truth import Label, Logged
 from monitoring.actions.matching import Match
-from monitoring.api import labels
+from monitoring.api import hot_documents, labels
 from monitoring.api.endpoints import Call, endpoint, said
 from monitoring.api.prediction_lists import (
     HIGHEST_LIMIT,
@@ -118,10 +118,17 @@ def _log(
 urlpatterns = [
     path(
         "api/v1/drift/ground-truth",
-        endpoint(scopes={"GET": READ, "POST": WRITE}, GET=listed, POST=log_one),
+        endpoint(
+            hot_documents.GroundTruthView,
+            scopes={"GET": READ, "POST": WRITE},
+            GET=listed,
+            POST=log_one,
+        ),
     ),
     path(
         "api/v1/drift/ground-truth/batch",
-        endpoint(scopes={"POST": WRITE}, POST=log_batch),
+        endpoint(
+            hot_documents.GroundTruthBatch, scopes={"POST": WRITE}, POST=log_batch
+        ),
     ),
 ]

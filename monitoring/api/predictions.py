@@ -11,7 +11,7 @@ from governance.exceptions import InvalidError, NotFoundError, fault
 from governance.identifiers import encode, encode_all
 from monitoring.actions import ground_truth, predictions
 from monitoring.actions.predictions import Stored
-from monitoring.api import labels, prediction_lists
+from monitoring.api import hot_documents, labels, prediction_lists
 from monitoring.api.endpoints import CSV, JSON, Call, endpoint, named, said
 from monitoring.ingest import Answer, Sender, catalog, moments, reading, tables
 from monitoring.ingest.rows import DRIFT, PLATFORM, QUICK_START, Batch
@@ -192,19 +192,33 @@ def _shown(row: Prediction) -> dict[str, Any]:
     }
 
 
-_quick_start = endpoint(scopes={"POST": WRITE}, POST=log_quick_start)
+_quick_start = endpoint(
+    hot_documents.LogQuickStart, scopes={"POST": WRITE}, POST=log_quick_start
+)
 urlpatterns = [
-    path("api/logs/prediction", endpoint(scopes={"POST": WRITE}, POST=log_one)),
-    path("api/logs/prediction/batch", endpoint(scopes={"POST": WRITE}, POST=log_batch)),
+    path(
+        "api/logs/prediction",
+        endpoint(hot_documents.LogOne, scopes={"POST": WRITE}, POST=log_one),
+    ),
+    path(
+        "api/logs/prediction/batch",
+        endpoint(hot_documents.LogBatch, scopes={"POST": WRITE}, POST=log_batch),
+    ),
     path(
         "api/logs/prediction/<str:prediction>",
-        endpoint(scopes={"GET": READ, "PUT": WRITE}, GET=show, PUT=put_label),
+        endpoint(
+            hot_documents.OnePrediction,
+            scopes={"GET": READ, "PUT": WRITE},
+            GET=show,
+            PUT=put_label,
+        ),
     ),
     path("api/v1/models/<str:model>/predictions", _quick_start),
     path("models/<str:model>/predictions", _quick_start),
     path(
         "api/v1/drift/predictions",
         endpoint(
+            hot_documents.DriftPredictions,
             scopes={"GET": READ, "POST": WRITE},
             GET=prediction_lists.logged,
             POST=log_drift,
@@ -212,6 +226,10 @@ urlpatterns = [
     ),
     path(
         "api/v1/drift/predictions/unmatched",
-        endpoint(scopes={"GET": READ}, GET=prediction_lists.unmatched),
+        endpoint(
+            hot_documents.UnmatchedPredictions,
+            scopes={"GET": READ},
+            GET=prediction_lists.unmatched,
+        ),
     ),
 ]

@@ -1,0 +1,326 @@
+"""The hot calls in the OpenAPI document, which knows views of DRF only.
+
+These classes describe; they never answer a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework.views import APIView
+
+from governance.api.documents import WRITING, operation
+from monitoring.ingest.rows import DRIFT, PLATFORM, QUICK_START, REQUIRED, Dialect
+
+Json = dict[str, Any]
+LOGGING = (*WRITING, 409)
+
+_SCALAR: Json = {"oneOf": [{"type": t} for t in ("number", "string", "boolean")]}
+_TEXT: Json = {"type": "string"}
+_MOMENT: Json = {"type": "string", "format": "date-time"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_REFERENCE: Json = {"oneOf": [{"type": "integer"}, {"type": "string"}]}
+_PROBABILITIES: Json = {
+    "type": "array",
+    "items": {"type": "number", "minimum": 0, "maximum": 1},
+}
+_FEATURES: Json = {"type": "object", "additionalProperties": True, "maxProperties": 500}
+_FIELDS: Mapping[str, Json] = {
+    "features": _FEATURES,
+    "prediction": _SCALAR,
+    "model": _REFERENCE,
+    "version": _TEXT,
+    "timestamp": _MOMENT,
+    "entity_id": _TEXT,
+    "probabilities": _PROBABILITIES,
+    "latency_ms": {"type": "number", "minimum": 0},
+    "label": _SCALAR,
+}
+_EXAMPLE = {"age": 41, "income": 55000.5, "region": "north"}
+
+
+def _object(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required) or list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: Json) -> Json:
+    return {"type": "array", "items": items}
+
+
+def _row(dialect: Dialect, *, with_model: bool) -> Json:
+    required = [dialect.names[name] for name in REQUIRED]
+    if with_model:
+        required.append(dialect.names["model"])
+    properties = {theirs: _FIELDS[ours] for ours, theirs in dialect.names.items()}
+    return _object(properties, required)
+
+
+def _said(description: str, **properties: Json) -> OpenApiResponse:
+    return OpenApiResponse(_object(properties), description=description)
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": schema}
+
+
+def _query(name: str, description: str, **more: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, description=description, **more)
+
+
+_IDEMPOTENCY = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="A repetition within 24 hours gets the first answer again.",
+)
+_MODEL_QUERY = _query("modelId", "Id or slug of the model.", required=True)
+_LIMIT_QUERY = _query("limit", "At most so many, 100 unless told.", type=int)
+_LISTED: Json = {
+    "predictionId": _TEXT,
+    "entityId": _TEXT,
+    "timestamp": _MOMENT,
+}
+
+
+class LogOne(APIView):
+    @operation(
+        "Log a prediction",
+        request=_json(_row(PLATFORM, with_model=True)),
+        answer=_said(
+            "Durably stored.",
+            id=_TEXT,
+            model_id=_REFERENCE,
+            model_version=_TEXT,
+            prediction=_SCALAR,
+            timestamp=_MOMENT,
+        ),
+        status=201,
+        errors=LOGGING,
+        parameters=[_IDEMPOTENCY],
+        example={"model_id": 1, "input_features": _EXAMPLE, "prediction": 0.87},
+        tag="Predictions",
+    )
+    def post(self) -> None:
+        """Store one prediction; with `actual_label` its outcome too."""
+
+
+class LogBatch(APIView):
+    @operation(
+        "Log up to 10,000 predictions",
+        request={
+            "application/json": _object(
+                {
+                    "model_id": _REFERENCE,
+                    "predictions": _list(_row(PLATFORM, with_model=False)),
+                },
+                ["predictions"],
+            ),
+            "text/csv": _TEXT,
+            "application/vnd.apache.parquet": {"type": "string", "format": "binary"},
+        },
+        answer=_said(
+            "Durably stored.",
+            receipt_id=_TEXT,
+            receipt_ids=_list(_TEXT),
+            accepted=_COUNT,
+            rejected=_COUNT,
+            errors=_list({"type": "object"}),
+        ),
+        status=201,
+        errors=LOGGING,
+        parameters=[
+            _IDEMPOTENCY,
+            _query("on_error", "What a bad row does.", enum=["fail", "skip"]),
+            _query("model_id", "The model of rows that name none."),
+        ],
+        example={
+            "model_id": 1,
+            "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
+        },
+        tag="Predictions",
+    )
+    def post(self) -> None:
+        """Store all rows or none; with `on_error=skip` all good ones."""
+
+
+_SHOWN = _said(
+    "The prediction.",
+    id=_TEXT,
+    model_id=_REFERENCE,
+    model_version=_TEXT,
+    input_features=_FEATURES,
+    prediction=_SCALAR,
+    probabilities=_PROBABILITIES,
+    entity_id=_TEXT,
+    latency_ms={"type": "number"},
+    timestamp=_MOMENT,
+    governance_status=_TEXT,
+    actual_label=_SCALAR,
+)
+
+
+class OnePrediction(APIView):
+    @operation("Show a prediction", answer=_SHOWN, tag="Predictions")
+    def get(self, prediction: str) -> None:
+        """Show what was logged, and the outcome if it is known."""
+
+    @operation(
+        "Tell what really happened",
+        request=_json(
+            _object(
+                {"actual_label": _SCALAR, "timestamp_actual_known": _MOMENT},
+                ["actual_label"],
+            )
+        ),
+        answer=_SHOWN,
+        errors=WRITING,
+        example={"actual_label": 1},
+        tag="Ground truth",
+    )
+    def put(self, prediction: str) -> None:
+        """Store the outcome; a different one later is kept as a correction."""
+
+
+class LogQuickStart(APIView):
+    @operation(
+        "Log predictions of a model",
+        request=_json(
+            _object({"predictions": _list(_row(QUICK_START, with_model=False))})
+        ),
+        answer=_said(
+            "Durably stored.",
+            receipt_id=_TEXT,
+            accepted=_COUNT,
+            prediction_ids=_list(_TEXT),
+        ),
+        errors=LOGGING,
+        parameters=[_IDEMPOTENCY],
+        example={
+            "predictions": [{"features": {"amount": 120.5}, "prediction_value": 0.05}]
+        },
+        tag="Predictions",
+    )
+    def post(self, model: str) -> None:
+        """Store all rows or none."""
+
+
+class DriftPredictions(APIView):
+    @operation(
+        "List predictions",
+        answer=_said(
+            "Newest first.",
+            predictions=_list({"type": "object"}),
+            total=_COUNT,
+        ),
+        parameters=[
+            _MODEL_QUERY,
+            _LIMIT_QUERY,
+            _query("offset", "Skip so many.", type=int),
+            _query("startDate", "From this day or moment."),
+            _query("endDate", "To this day, or before this moment."),
+            _query("hasGroundTruth", "With or without outcome.", type=bool),
+        ],
+        tag="Predictions",
+    )
+    def get(self) -> None:
+        """List logged predictions with their outcomes."""
+
+    @operation(
+        "Log a prediction (Drift dialect)",
+        request=_json(_row(DRIFT, with_model=True)),
+        answer=_said("Durably stored.", predictionId=_TEXT),
+        status=201,
+        errors=LOGGING,
+        parameters=[_IDEMPOTENCY],
+        example={
+            "modelId": 1,
+            "features": _EXAMPLE,
+            "prediction": "1",
+            "probabilities": [0.2, 0.8],
+        },
+        tag="Predictions",
+    )
+    def post(self) -> None:
+        """Store one prediction; its number or class is a string here."""
+
+
+class UnmatchedPredictions(APIView):
+    @operation(
+        "List predictions without outcome",
+        answer=_said("Newest first.", predictions=_list(_object(_LISTED))),
+        parameters=[_MODEL_QUERY, _LIMIT_QUERY],
+        tag="Predictions",
+    )
+    def get(self) -> None:
+        """List predictions whose outcome isn't known yet."""
+
+
+_OUTCOME: Json = {
+    "entityId": _TEXT,
+    "actualOutcome": _TEXT,
+    "outcomeTimestamp": _MOMENT,
+    "predictionId": _TEXT,
+    "predictionTimestamp": _MOMENT,
+}
+_TOLD = ["entityId", "actualOutcome"]
+
+
+class GroundTruthView(APIView):
+    @operation(
+        "List outcomes",
+        answer=_said("Newest first.", groundTruth=_list({"type": "object"})),
+        parameters=[
+            _MODEL_QUERY,
+            _LIMIT_QUERY,
+            _query("match", "Only those, such as `ambiguous` or `waiting`."),
+        ],
+        tag="Ground truth",
+    )
+    def get(self) -> None:
+        """List outcomes, those that found no prediction among them."""
+
+    @operation(
+        "Tell an outcome",
+        request=_json(
+            _object({"modelId": _REFERENCE, **_OUTCOME}, ["modelId", *_TOLD])
+        ),
+        answer=_said("Durably stored.", groundTruthId=_TEXT, match=_TEXT),
+        status=201,
+        errors=LOGGING,
+        parameters=[_IDEMPOTENCY],
+        example={"modelId": 1, "entityId": "client-7", "actualOutcome": "1"},
+        tag="Ground truth",
+    )
+    def post(self) -> None:
+        """Store an outcome and match it with its prediction."""
+
+
+class GroundTruthBatch(APIView):
+    @operation(
+        "Tell up to 10,000 outcomes",
+        request=_json(
+            _object({"modelId": _REFERENCE, "records": _list(_object(_OUTCOME, _TOLD))})
+        ),
+        answer=_said(
+            "Durably stored.",
+            inserted=_COUNT,
+            matched=_COUNT,
+            ambiguous=_COUNT,
+            unmatched=_COUNT,
+        ),
+        errors=LOGGING,
+        parameters=[_IDEMPOTENCY],
+        example={
+            "modelId": 1,
+            "records": [{"entityId": "client-7", "actualOutcome": "1"}],
+        },
+        tag="Ground truth",
+    )
+    def post(self) -> None:
+        """Store all outcomes or none."""
