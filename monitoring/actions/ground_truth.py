@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-from governance import merkle
 from governance.actions.audit import Actor, deed, record
 from governance.exceptions import FieldFault, InvalidError
 from governance.identifiers import encode, uuid7, uuid7s
@@ -20,32 +18,15 @@ from governance.labels import canonical
 from governance.models import RegisteredModel
 from monitoring.actions import matching
 from monitoring.actions.matching import Found, Match
-from monitoring.ingest import Answer, Key, Line, Sender, idempotency, moments, tuples
+from monitoring.ingest import Answer, Key, Line, Sender, idempotency
 from monitoring.ingest.checking import value_of
+from monitoring.ingest.labels import Label, LabelRow, Outcome, insert
 from monitoring.models import GroundTruth, Receipt
 
 # Namespace of the advisory locks under which a model's labels are written.
 LABELS_LOCK = 0x6C61_6265
 # An entry of the trail lists so many corrections; the rows have them all.
 MOST_LISTED = 100
-
-Outcome: TypeAlias = str | int | float | bool
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One outcome as a client tells it."""
-
-    outcome: Outcome
-    outcome_value: float | None
-    outcome_timestamp: datetime
-    # Whether the client said when; otherwise it is the time of arrival.
-    is_dated: bool = True
-    entity_id: str | None = None
-    prediction_id: UUID | None = None
-    prediction_timestamp: datetime | None = None
-    # Where it stands in the body, for the faults.
-    location: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +48,6 @@ class Logged:
 
 
 Respond: TypeAlias = Callable[[list[Logged]], Answer]
-
-
-@dataclass(slots=True)
-class _Row:
-    """A row to be inserted."""
-
-    id: UUID
-    label: Label
-    found: Found
-    supersedes: UUID | None = None
-    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +97,7 @@ def log_labels(
     _refuse_unknown(labels, found)
     ledger = _Ledger(model, labels, [one for one in found if one is not None])
     logged = ledger.enter_all()
-    receipt_id = _insert(model, ledger.rows, ledger.replaced, sender)
+    receipt_id = insert(model, ledger.rows, sender=sender, replaced=ledger.replaced)
     if receipt_id is not None:
         _record_corrections(model, ledger.corrections, receipt_id, actor=actor)
     answer = respond(logged)
@@ -145,15 +115,14 @@ def log_with_predictions(
     Nobody else sees these predictions yet, so there is nothing to lock or to correct.
     """
     now = datetime.now(UTC)
-    by_model: dict[int, list[_Row]] = {}
+    by_model: dict[int, list[LabelRow]] = {}
     for line, outcome in labels:
         value = value_of(outcome, line.version.task, is_text=False)
-        found = Found(Match.MATCHED, line.id)
-        row = _Row(uuid7(), Label(outcome, value, now), found)
+        row = LabelRow(uuid7(), Label(outcome, value, now), Match.MATCHED, line.id)
         by_model.setdefault(line.version.model_id, []).append(row)
     for model_id, rows in by_model.items():
         model = RegisteredModel(pk=model_id, organization_id=sender.organization_id)
-        _insert(model, rows, [], sender)
+        insert(model, rows, sender=sender)
 
 
 def _lock(model_id: int) -> None:
@@ -186,13 +155,13 @@ class _Ledger:
     ) -> None:
         self.labels = labels
         self.found = found
-        self.rows: list[_Row] = []
+        self.rows: list[LabelRow] = []
         self.replaced: list[UUID] = []  # rows that are in the table already
         self.corrections: list[_Correction] = []
         self._current = current_of(
             [one.prediction_id for one in found if one.prediction_id is not None]
         )
-        self._entered: dict[UUID, _Row] = {}
+        self._entered: dict[UUID, LabelRow] = {}
         self._open = _open_of(
             model,
             [
@@ -215,7 +184,7 @@ class _Ledger:
         current = self._current.get(found.prediction_id)
         if current is not None and current.says(label.outcome):
             return Logged(current.id, Found(current.match, found.prediction_id))
-        row = _Row(pk, label, found)
+        row = LabelRow(pk, label, found.match, found.prediction_id)
         if current is not None:
             self._replace(current, row, found.prediction_id)
         self._current[found.prediction_id] = Current(pk, found.match, label.outcome)
@@ -223,7 +192,7 @@ class _Ledger:
         self.rows.append(row)
         return Logged(pk, found)
 
-    def _replace(self, current: Current, row: _Row, prediction_id: UUID) -> None:
+    def _replace(self, current: Current, row: LabelRow, prediction_id: UUID) -> None:
         row.supersedes = current.id
         if current.id in self._entered:
             self._entered[current.id].superseded = True
@@ -241,7 +210,7 @@ class _Ledger:
             if not label.is_dated or known.known_at == label.outcome_timestamp:
                 return Logged(known.id, Found(known.match))
         same.append(_Open(pk, found.match, label.outcome_timestamp))
-        self.rows.append(_Row(pk, label, found))
+        self.rows.append(LabelRow(pk, label, found.match, found.prediction_id))
         return Logged(pk, found)
 
 
@@ -306,83 +275,6 @@ def _open_of(
         saying = (entity, predicted_at, canonical(msgspec.json.decode(outcome)))
         found.setdefault(saying, []).append(_Open(pk, Match(match), known_at))
     return found
-
-
-def _insert(
-    model: RegisteredModel,
-    rows: Sequence[_Row],
-    replaced: Sequence[UUID],
-    sender: Sender,
-) -> UUID | None:
-    """Insert rows with their receipt and retire what they supersede."""
-    if not rows:
-        return None
-    now = datetime.now(UTC)
-    receipt_id = uuid7()
-    fixed = [_fixed_columns(model, row, receipt_id) for row in rows]
-    known_at = [row.label.outcome_timestamp for row in rows]
-    Receipt.objects.create(
-        id=receipt_id,
-        organization_id=model.organization_id,
-        kind=Receipt.Kind.GROUND_TRUTH,
-        channel=sender.channel,
-        model_id=model.pk,
-        api_key_id=sender.api_key_id,
-        user_id=sender.user_id,
-        environment=sender.environment,
-        received_at=now,
-        rows=len(rows),
-        first_id=rows[0].id,
-        last_id=rows[-1].id,
-        first_event=min(known_at),
-        last_event=max(known_at),
-        digest=hashlib.sha256(b"".join(fixed)).digest(),
-        merkle_root=merkle.root(fixed),
-    )
-    if replaced:
-        GroundTruth.objects.filter(pk__in=replaced).update(superseded=True)
-    tuples.copy(
-        tuples.COPY_LABELS,
-        [
-            tuples.LABEL_START + columns + _other_columns(row, now)
-            for row, columns in zip(rows, fixed, strict=True)
-        ],
-    )
-    return receipt_id
-
-
-def _fixed_columns(model: RegisteredModel, row: _Row, receipt_id: UUID) -> bytes:
-    label = row.label
-    entity = label.entity_id
-    predicted_at = label.prediction_timestamp
-    return b"".join(
-        (
-            tuples.uuid(row.id),
-            tuples.integer(model.organization_id),
-            tuples.integer(model.pk),
-            tuples.uuid(receipt_id),
-            tuples.text(None if entity is None else entity.encode()),
-            tuples.moment(
-                None if predicted_at is None else moments.microseconds(predicted_at)
-            ),
-            tuples.moment(moments.microseconds(label.outcome_timestamp)),
-            tuples.text(msgspec.json.encode(label.outcome)),
-        )
-    )
-
-
-def _other_columns(row: _Row, now: datetime) -> bytes:
-    return b"".join(
-        (
-            tuples.double(row.label.outcome_value),
-            tuples.text(row.found.match.value.encode()),
-            tuples.uuid(row.found.prediction_id),
-            tuples.boolean(row.superseded),
-            tuples.uuid(row.supersedes),
-            tuples.boolean(False),
-            tuples.moment(moments.microseconds(now)),
-        )
-    )
 
 
 def _record_corrections(

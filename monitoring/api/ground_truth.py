@@ -9,7 +9,7 @@ from django.urls import path
 from governance.exceptions import InvalidError, fault
 from governance.identifiers import encode
 from monitoring.actions import ground_truth
-from monitoring.actions.ground_truth import Label, Logged
+from monitoring.actions.ground_truth import Logged
 from monitoring.actions.matching import Match
 from monitoring.api import hot_documents, labels
 from monitoring.api.endpoints import Call, endpoint, said
@@ -21,6 +21,7 @@ from monitoring.api.prediction_lists import (
 )
 from monitoring.ingest import Answer, Sender, catalog, exact
 from monitoring.ingest.catalog import Model
+from monitoring.ingest.labels import Label
 from monitoring.models import GroundTruth
 
 READ, WRITE = "mlops:read", "mlops:write"

@@ -10,10 +10,10 @@ from uuid import UUID
 from governance.exceptions import FieldFault, InvalidError, TooLargeError
 from governance.identifiers import IdentifierError, decode
 from governance.schema import Task
-from monitoring.actions.ground_truth import Label
 from monitoring.ingest import exact, moments
 from monitoring.ingest.checking import value_of
 from monitoring.ingest.exact import RefusedError
+from monitoring.ingest.labels import Label
 from monitoring.ingest.rows import MAX_LISTED, MAX_ROWS
 
 # Our name of a field → theirs.
