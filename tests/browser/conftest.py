@@ -80,7 +80,7 @@ class Visitor:
             self.faults.append(message.text)
 
     def _see(self, request: Request) -> None:
-        if not request.url.startswith((self.site, "data:")):
+        if not request.url.startswith((self.site, "data:", f"blob:{self.site}")):
             self._note("outside", request)
 
     def _note(self, what: str, request: Request) -> None:

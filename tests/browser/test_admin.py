@@ -24,10 +24,9 @@ def alice(site: str) -> Person:
     return person
 
 
-def paths(person: Person) -> list[str]:
-    version = ModelVersion.objects.for_organization(person.organization).first()
-    assert version is not None
-    tables = [
+LISTS = [
+    f"/admin/{table}/"
+    for table in (
         "governance/registeredmodel",
         "governance/modelversion",
         "governance/finding",
@@ -41,13 +40,19 @@ def paths(person: Person) -> list[str]:
         "monitoring/groundtruth",
         "monitoring/receipt",
         "monitoring/baseline",
-    ]
+    )
+]
+
+
+def paths(person: Person) -> list[str]:
+    version = ModelVersion.objects.for_organization(person.organization).first()
+    assert version is not None
     return [
         "/admin/",
         f"/admin/governance/registeredmodel/{version.model_id}/change/",
         f"/admin/governance/registeredmodel/{version.model_id}/change/?edit=1",
         "/admin/governance/apikey/add/",
-        *(f"/admin/{table}/" for table in tables),
+        *LISTS,
     ]
 
 
@@ -83,6 +88,40 @@ def test_no_page_breaks_the_rules_or_the_window(
         assert visitor.faults == [], path
         assert visitor.overflow() <= 0, path
         assert visitor.page.title() != "hit", path
+
+
+def first_rows(visitor: Visitor) -> list[str]:
+    """Find the page of the first row of every list."""
+    page, found = visitor.page, []
+    for path in LISTS:
+        visitor.open(path)
+        links = page.locator("#result_list a[href*='/change/']")
+        if links.count():
+            found.append(str(links.first.get_attribute("href")).partition("?")[0])
+    return found
+
+
+def test_a_rows_own_page_fits_a_phone(visitor: Visitor, alice: Person) -> None:
+    visitor.page.set_viewport_size({"width": 390, "height": 900})
+    visitor.log_in(alice)
+
+    rows = first_rows(visitor)
+    assert len(rows) >= 10
+    for path in rows:
+        visitor.open(path)
+        assert visitor.faults == [], path
+        assert visitor.overflow() <= 0, path
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_interface_is_shown_without_the_internet(
+    visitor: Visitor, path: str
+) -> None:
+    visitor.open(path)
+    words = visitor.page.get_by_text("Register a model").locator("visible=true")
+    expect(words.first).to_be_visible(timeout=30_000)
+    visitor.page.wait_for_load_state("networkidle")
+    assert visitor.faults == []
 
 
 def test_a_key_is_revoked_after_a_question(visitor: Visitor, alice: Person) -> None:
