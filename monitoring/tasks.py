@@ -17,6 +17,8 @@ from monitoring.models import IdempotencyKey
 
 # A poll ends by then, and the next one goes on: nothing piles up behind it.
 POLL_SECONDS = 20.0
+# However much there is to count, the live view waits no longer for it.
+MEASURED_AFTER_SECONDS = 3.0
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 _LOCK_CLASS = 0x44475633
 
@@ -47,6 +49,19 @@ def _until_done(work: Callable[[], int]) -> None:
         pass
 
 
+def _count_and_measure() -> None:
+    """Count what is pending and measure what was counted, also while more comes in."""
+    end = time.monotonic() + POLL_SECONDS
+    while True:
+        measured_at = time.monotonic()
+        while is_left := profiles.profile_pending() > 0:
+            if time.monotonic() - measured_at > MEASURED_AFTER_SECONDS:
+                break
+        analyses.refresh_due()
+        if not is_left or time.monotonic() > end:
+            return
+
+
 @shared_task
 def poll() -> None:
     """Count what is on the queue, then measure the versions that it belongs to.
@@ -55,8 +70,7 @@ def poll() -> None:
     """
     with _slot(1, settings.CELERY_WORKER_CONCURRENCY) as is_mine:
         if is_mine:
-            _until_done(profiles.profile_pending)
-            analyses.refresh_due()
+            _count_and_measure()
 
 
 @shared_task

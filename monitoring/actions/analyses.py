@@ -33,8 +33,10 @@ from monitoring.stats.gauges import SCORE, Counts, Gauge
 from monitoring.stats.report import DriftReport
 
 # Silence is judged without new data; so often a result is looked at all the same.
-LOOKED_AT_EVERY = timedelta(minutes=10)
+LOOKED_AT_EVERY = timedelta(minutes=30)
 _LOCK_CLASS = 0x44475632
+# What others write meanwhile, or nobody.
+_NOT_OURS = {"id", "due", "rows_seen", "received_at", "version", "model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ def _store(
     """Write the live result and assess the version, in one transaction."""
     seen, window = result.rows_seen, None
     is_evaluation = _is_evaluation(version, result, measured, now)
-    age = _age(version, now)
+    age = _age(result, now)
     if measured is None:
         _fill_empty(version, result)
         facts = Facts(
@@ -267,7 +269,7 @@ def _store(
         kept = {
             field.attname: getattr(result, field.attname)
             for field in LiveResult._meta.concrete_fields
-            if field.name not in {"id", "due", "rows_seen", "version", "model"}
+            if field.name not in _NOT_OURS
         }
         LiveResult.objects.filter(pk=result.pk).update(**kept, due=~Q(rows_seen=seen))
         risk.assess(
@@ -280,10 +282,9 @@ def _store(
         )
 
 
-def _age(version: ModelVersion, now: datetime) -> timedelta | None:
-    """Return how long nothing has arrived, or None if nothing ever has."""
-    received = Receipt.objects.filter(version=version).aggregate(at=Max("received_at"))
-    return None if received["at"] is None else now - received["at"]
+def _age(result: LiveResult, now: datetime) -> timedelta | None:
+    """Return how long ago predictions arrived; whatever time they were made at."""
+    return None if result.received_at is None else now - result.received_at
 
 
 def _is_evaluation(

@@ -17,7 +17,7 @@ from governance.models import ModelVersion
 from monitoring.models import Baseline
 from monitoring.stats.fairness import FairnessReport
 from monitoring.stats.gauges import SCORE, Counts
-from monitoring.stats.report import ColumnDrift, DriftReport
+from monitoring.stats.report import AlgorithmResult, ColumnDrift, DriftReport
 
 _HOUR = timedelta(hours=1)
 
@@ -62,15 +62,30 @@ def _column(column: ColumnDrift) -> ColumnFacts:
         if result.votes and result.score is not None
     )
     psi = column.algorithms.get("psi")
-    # Chance alone can make a PSI of few rows large: then it is no measurement.
-    is_psi = psi is not None and psi.status in {"ok", "warning", "alert"}
     return ColumnFacts(
         name="the model's score" if column.name == SCORE else column.name,
         status=column.status.value,
-        psi=psi.score if psi is not None and is_psi else None,
+        psi=_beyond_chance(psi) if psi is not None else None,
         importance=column.importance,
         measured=measured,
     )
+
+
+def _beyond_chance(psi: AlgorithmResult) -> float | None:
+    """Return the PSI that the risk index counts; None if it is no measurement.
+
+    Chance alone makes the PSI of few rows large: drift-free windows of 100 rows often
+    exceed the warning limit. What isn't significant is brought below that limit, in
+    the proportion in which the no-drift 95 % point exceeds it; of many rows nothing is
+    taken away.
+    """
+    if psi.score is None or psi.significant:
+        return psi.score
+    if psi.status not in {"ok", "warning", "alert"}:
+        return None
+    if psi.warning is None or not psi.no_drift_95_family:
+        return psi.score
+    return psi.score * min(1.0, psi.warning / psi.no_drift_95_family)
 
 
 def _performance(measured: Mapping[str, Any]) -> tuple[PerformanceFacts, ...]:

@@ -16,7 +16,8 @@ from uuid import UUID
 
 import pyarrow as pa
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from governance.actions import findings, registry
@@ -34,6 +35,7 @@ from monitoring.actions import (
 )
 from monitoring.models import (
     Baseline,
+    LiveResult,
     ProfiledReceipt,
     Receipt,
     SegmentedReceipt,
@@ -316,6 +318,10 @@ def _finish(version: ModelVersion, receipts: Sequence[UUID]) -> None:
                 "WHERE id = ANY(%s)",
                 (list(wanted), len(wanted), list(receipts)),
             )
-    newest = Receipt.objects.filter(pk__in=receipts).order_by("-last_event").first()
-    if newest is not None:
-        registry.note_traffic(version, newest.last_event)
+    newest = Receipt.objects.filter(pk__in=receipts).aggregate(
+        event=Max("last_event"), received=Max("received_at")
+    )
+    registry.note_traffic(version, newest["event"])
+    LiveResult.objects.filter(version=version).update(
+        received_at=Greatest("received_at", newest["received"])
+    )

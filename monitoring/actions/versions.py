@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
@@ -14,9 +15,12 @@ _LOCK_CLASS = 0x44475631
 def lock(version_id: int) -> None:
     """Wait until nobody else changes this version's segments and profiles.
 
-    Held until the transaction ends. Always the first lock of its transaction.
+    Held until the transaction ends. Always the first lock of its transaction. A web
+    process soon gives up waiting, as for any other lock; a worker has time.
     """
     with connection.cursor() as cursor:
+        if settings.PROCESS != "web":
+            cursor.execute("SET LOCAL lock_timeout = '60s'")
         cursor.execute(
             "SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_CLASS, version_id)
         )

@@ -47,6 +47,8 @@ class LiveResult(TenantModel):
     computed_at = models.DateTimeField(default=timezone.now)
     # The row is the queue: whoever changes a profile of the version sets it.
     due = models.BooleanField(default=True)
+    # When the newest counted predictions arrived: silence is judged by it.
+    received_at = models.DateTimeField(null=True)
     # Predictions and labels ever counted, and how many of them the last evaluation
     # of the governance status had seen.
     rows_seen = models.BigIntegerField(default=0)

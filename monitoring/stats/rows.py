@@ -127,7 +127,8 @@ def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
 
 def _first(lines: bytes) -> list[bytes]:
     """Return a few lines without splitting them all."""
-    start, found = 0, []
+    start = 0
+    found: list[bytes] = []
     while start < len(lines) and len(found) < _SAMPLE_LINES:
         end = lines.find(b"\n", start)
         end = len(lines) if end < 0 else end

@@ -175,9 +175,7 @@ def profiler_rate(version) -> float:
 def report(what: str, figure: float, limit: float, *, at_most: bool) -> bool:
     holds = figure <= limit if at_most else figure >= limit
     sign = "<=" if at_most else ">="
-    print(
-        f"  {what}: {figure:,.2f} ({sign} {limit:,g}) {'ok' if holds else 'MISSED'}"
-    )
+    print(f"  {what}: {figure:,.2f} ({sign} {limit:,g}) {'ok' if holds else 'MISSED'}")
     return holds
 
 

@@ -1,4 +1,4 @@
-"""Baselines: sent as JSON, CSV or Parquet, read back, activated; what is wrong is named."""
+"""Baselines: sent in three forms, read back, activated; what is wrong is named."""
 
 import io
 import json
@@ -190,7 +190,8 @@ def test_what_is_wrong_is_named(
 
 
 @pytest.mark.parametrize(
-    "rest", ["", '"version": "2"}', '"featureData": {"income": [NaN]}}', '"\\ud800": 1}']
+    "rest",
+    ["", '"version": "2"}', '"featureData": {"income": [NaN]}}', '"\\ud800": 1}'],
 )
 def test_bad_json_is_malformed(
     client: Client, version: ModelVersion, rest: str
@@ -301,7 +302,9 @@ def test_realized_performance_equals_scikit_learn_s(
         labeledPredictions={
             "probabilities": [[1 - score, score] for score in scores.tolist()],
             "predictedLabels": ["no" if s < 0.5 else "yes" for s in scores.tolist()],
-            "actualLabels": ["no" if label == 0 else "yes" for label in labels.tolist()],
+            "actualLabels": [
+                "no" if label == 0 else "yes" for label in labels.tolist()
+            ],
         },
     )
     assert post(client, sent).status_code == 201

@@ -79,7 +79,9 @@ def test_drift_names_every_feature_and_the_window(
     assert told["baseline_kind"] == "given"
     assert told["baseline_id"].startswith("baseline_")
     assert told["window"]["predictions"] == 600
-    start, end = (dt.datetime.fromisoformat(told["window"][s]) for s in ("start", "end"))
+    start, end = (
+        dt.datetime.fromisoformat(told["window"][s]) for s in ("start", "end")
+    )
     assert start < NOW < end
     by_name = {one["feature"]: one for one in told["drift_metrics"]}
     assert set(by_name) == {"x", "y"}
@@ -165,7 +167,10 @@ def test_fairness_lists_the_groups(client: Client, measured: ModelVersion) -> No
     told = get(client, "/api/models/{}/fairness", measured)
     (attribute,) = told["attributes"]
     assert attribute["attribute"] == "y"
-    assert {group["group"] for group in attribute["groups"]} == {"under 0", "0 and over"}
+    assert {group["group"] for group in attribute["groups"]} == {
+        "under 0",
+        "0 and over",
+    }
     assert sum(group["n"] for group in attribute["groups"]) == 600
     assert told["fairness_score"] == attribute["demographic_parity_ratio"]
 
@@ -189,7 +194,7 @@ def test_results_speak_the_drift_dialect(
 def test_without_a_result_the_latest_is_missing(
     client: Client, version: ModelVersion
 ) -> None:
-    path = "/api/v1/drift/results/latest?modelId={}".format(version.model.slug)
+    path = f"/api/v1/drift/results/latest?modelId={version.model.slug}"
     assert client.get(path).status_code == 404
 
 
@@ -234,15 +239,16 @@ def test_charlie_sees_nothing(measured: ModelVersion, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nobody_is_asked_to_say_who_they_are(
-    measured: ModelVersion, path: str
-) -> None:
+def test_nobody_is_asked_to_say_who_they_are(measured: ModelVersion, path: str) -> None:
     assert Client().get(path.format(measured.model.slug)).status_code == 401
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_reading_takes_few_queries(
-    client: Client, measured: ModelVersion, path: str, django_assert_max_num_queries: Any
+    client: Client,
+    measured: ModelVersion,
+    path: str,
+    django_assert_max_num_queries: Any,
 ) -> None:
     get(client, path, measured)
     with django_assert_max_num_queries(6):

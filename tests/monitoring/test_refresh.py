@@ -246,7 +246,7 @@ def test_what_is_counted_makes_the_result_due_and_measuring_it_no_longer() -> No
     assert analyses.refresh_due() == 1
     assert not LiveResult.objects.get(version=version).due
     assert analyses.refresh_due() == 0
-    LiveResult.objects.update(computed_at=timezone.now() - dt.timedelta(minutes=11))
+    LiveResult.objects.update(computed_at=timezone.now() - dt.timedelta(minutes=31))
     assert analyses.refresh_due() == 1
 
 
