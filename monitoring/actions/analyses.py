@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
@@ -32,6 +33,8 @@ from monitoring.stats.fairness import FairnessReport
 from monitoring.stats.gauges import SCORE, Counts, Gauge
 from monitoring.stats.report import DriftReport
 
+logger = logging.getLogger(__name__)
+
 # Silence is judged without new data; so often a result is looked at all the same.
 LOOKED_AT_EVERY = timedelta(minutes=30)
 _LOCK_CLASS = 0x44475632
@@ -53,7 +56,11 @@ class _Measured:
 
 
 def refresh_due(limit: int = 200) -> int:
-    """Refresh the live results that are due; returns how many there were."""
+    """Refresh the live results that are due; returns how many there were.
+
+    A version that can't be measured holds up nobody else's: the log says why, and it
+    stays due.
+    """
     now = timezone.now()
     due = LiveResult.objects.filter(
         Q(due=True) | Q(computed_at__lt=now - LOOKED_AT_EVERY)
@@ -62,7 +69,12 @@ def refresh_due(limit: int = 200) -> int:
     for version in ModelVersion.objects.filter(
         pk__in=list(due.values_list("version_id", flat=True)[:limit])
     ).select_related("model"):
-        done += refresh(version) is not None
+        try:
+            done += refresh(version) is not None
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("Version %s can't be measured.", version.pk)
     return done
 
 

@@ -7,6 +7,7 @@ killed, a row is counted once or will be.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pyarrow as pa
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
@@ -42,6 +43,8 @@ from monitoring.models import (
 )
 from monitoring.stats import rows
 from monitoring.stats.gauges import Counts, Gauge
+
+logger = logging.getLogger(__name__)
 
 # A worker that hasn't finished by then is taken for dead.
 LEASE = timedelta(minutes=1)
@@ -90,17 +93,39 @@ def profile_pending(limit: int = RECEIPTS_AT_ONCE) -> int:
     5. Take the receipts off the queue.
 
     Killed in between, it is done again when the lease has passed, and the markers
-    tell what remains. Returns the number of receipts claimed: 0 if none was pending.
+    tell what remains. So is a receipt that can't be counted; it holds up neither the
+    others nor their versions. Returns the number of receipts claimed: 0 if none was
+    pending.
     """
     receipts = _claim(limit)
-    if not receipts:
-        return 0
+    if not _is_counted(receipts) and len(receipts) > 1:
+        for receipt in receipts:
+            _is_counted([receipt])
+    return len(receipts)
+
+
+def _is_counted(receipts: Sequence[Receipt]) -> bool:
+    """Count receipts of one version; false, and a line in the log, if that fails."""
+    try:
+        if receipts:
+            _profile(receipts)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception(
+            "Receipts can't be counted: %s", ", ".join(str(r.pk) for r in receipts[:10])
+        )
+        return False
+    return True
+
+
+def _profile(receipts: Sequence[Receipt]) -> None:
     pks = [receipt.pk for receipt in receipts]
     if receipts[0].kind == Receipt.Kind.GROUND_TRUTH:
         ground_truth.match_waiting(pks)
         labels.count_receipts(pks)
         Receipt.objects.filter(pk__in=pks).update(pending=False, claimed_until=None)
-        return len(receipts)
+        return
     version = ModelVersion.objects.select_related("model").get(
         receipts__pk=receipts[0].pk
     )
@@ -110,7 +135,6 @@ def profile_pending(limit: int = RECEIPTS_AT_ONCE) -> int:
     ground_truth.match_waiting(pks)
     labels.count_predictions(receipts)
     _finish(version, pks)
-    return len(receipts)
 
 
 @transaction.atomic

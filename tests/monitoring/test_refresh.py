@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from governance.identifiers import uuid7s
 from governance.models import Assessment, ModelVersion, RiskScore
 from monitoring import tasks
 from monitoring.actions import analyses, baselines, periods
-from monitoring.models import LiveResult, Receipt
+from monitoring.models import LiveResult, Profile, Receipt
 from tests.monitoring import traffic
 from tests.monitoring.traffic import HOUR, NOW
 
@@ -260,6 +261,37 @@ def test_a_poll_counts_and_measures_what_is_there() -> None:
     assert status_of(version) == "APPROVED"
     tasks.poll()
     assert LiveResult.objects.get(version=version).result_id == live.result_id
+
+
+def test_what_cannot_be_counted_holds_up_no_other_receipt(caplog: Any) -> None:
+    version = make_version()
+    give_baseline(version)
+    (row,), ids = rows(1), uuid7s(1)
+    kind = Receipt.Kind.PREDICTIONS
+    spoiled = traffic.make_receipt(version, ids, [NOW], kind)
+    prediction = traffic.prediction(version, spoiled, ids[0], row, NOW)
+    prediction.features = "no JSON"
+    prediction.save(force_insert=True)
+    sound = traffic.log(version, rows(40))
+    tasks.poll()
+    assert LiveResult.objects.get(version=version).predictions == 40
+    assert str(spoiled.pk) in caplog.text
+    assert Receipt.objects.get(pk=spoiled.pk).pending
+    assert not Receipt.objects.get(pk=sound.pk).pending
+
+
+def test_a_version_that_cannot_be_measured_holds_up_no_other(caplog: Any) -> None:
+    spoiled, sound = make_version(), make_version()
+    for version in (spoiled, sound):
+        give_baseline(version)
+        traffic.log(version, rows(40))
+    traffic.count_all()
+    hours = Profile.objects.filter(version=spoiled)
+    assert hours.update(columns=b"no counts") > 0
+    assert analyses.refresh_due() == 1
+    assert LiveResult.objects.get(version=sound).predictions == 40
+    assert LiveResult.objects.get(version=spoiled).due
+    assert f"Version {spoiled.pk} can't be measured" in caplog.text
 
 
 def test_a_change_of_status_needs_two_evaluations_with_new_rows() -> None:
