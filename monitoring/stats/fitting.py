@@ -184,8 +184,6 @@ def _with_baseline(
         and len(column) == len(answers)
     }
     labels = None if sample.labels is None else rows.codes_of(sample.labels)
-    if labels is not None and len(labels) != len(answers):
-        labels = None
     return layout.with_baseline(layout.count(answers, labels, groups))
 
 

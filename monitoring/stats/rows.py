@@ -139,10 +139,7 @@ def _first(lines: bytes) -> list[bytes]:
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
     """Return a column in one piece."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else array.chunk(0)
-    return array
+    return column.combine_chunks()
 
 
 def _arrow_type(

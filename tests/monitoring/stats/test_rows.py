@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,26 @@ def test_nothing_is_no_rows() -> None:
 def test_numbers_that_name_things_are_exact() -> None:
     parsed = rows.parse(b'{"c": 9007199254740993}\n{"c": 1}', {"c": "categorical"})
     assert parsed.columns["c"].to_pylist() == ["9007199254740993", "1"]
+
+
+def test_an_undeclared_feature_is_of_the_kind_that_most_of_its_values_are() -> None:
+    numbers = [b'{"free": 1}'] * 300
+    texts = [b'{"free": "text"}'] * 100
+    for lines, first in ((numbers + texts, 300), (texts + numbers, 0)):
+        parsed = rows.parse(b"\n".join(lines), {})
+        column = parsed.columns["free"]
+        assert column.null_count == 100
+        assert parsed.invalid == {"free": list(range(first, first + 100))}
+        assert set(column.drop_null().to_pylist()) == {1.0}
+
+
+def test_rows_without_features_are_rows() -> None:
+    parsed = rows.parse(b"{}\n{}", {})
+    assert (parsed.rows, parsed.columns) == (2, {})
+    parsed = rows.parse(b"{}\n{}", {"x": "numeric"})
+    assert parsed.columns["x"].null_count == 2
+
+
+def test_hours_without_rows_are_none() -> None:
+    empty = pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))})
+    assert list(rows.by_hour(empty)) == []
