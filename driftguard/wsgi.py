@@ -26,7 +26,7 @@ import django
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.db import close_old_connections
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
@@ -57,10 +57,11 @@ class HotHandler:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        close_old_connections()
+        connection.close_if_unusable_or_obsolete()
         response = cast("HttpResponse", self.chain(WSGIRequest(environ)))
         status = f"{response.status_code} {response.reason_phrase}"
-        start_response(status, list(response.items()))
+        # As `response.items()`, which takes as long as reading the request does.
+        start_response(status, list(response.headers._store.values()))
         return [response.content]
 
 

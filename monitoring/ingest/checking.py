@@ -83,9 +83,12 @@ class _Versions:
     def all(self) -> list[Version | None]:
         batch = self.batch
         wanted = list(zip(batch.models, batch.versions, strict=True))
-        self.found = {pair: self._find(*pair) for pair in dict.fromkeys(wanted)}
-        if len(self.found) == 1 and isinstance(self.found[wanted[0]], Version):
-            return [self.found[wanted[0]]] * len(wanted)  # type: ignore[list-item]
+        distinct = set(wanted)
+        if len(distinct) == 1:
+            only = self._find(*wanted[0])
+            if isinstance(only, Version):
+                return [only] * len(wanted)
+        self.found = {pair: self._find(*pair) for pair in distinct}
         return [self._or_fault(row, pair) for row, pair in enumerate(wanted)]
 
     def _or_fault(self, row: int, pair: tuple[Any, str | None]) -> Version | None:

@@ -26,9 +26,9 @@ from monitoring.ingest.rows import (
 )
 
 _FeatureName = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
-_features_decoder = msgspec.json.Decoder(
-    list[dict[_FeatureName, Integer | float | str | bool | None]]
-)
+_Features = dict[_FeatureName, Integer | float | str | bool | None]
+_feature_decoder = msgspec.json.Decoder(_Features)
+_features_decoder = msgspec.json.Decoder(list[_Features])
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 PLACES: list[Place] = [("predictions", number) for number in range(MAX_ROWS)]
 
@@ -56,7 +56,7 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
         Too many rows, or features in one of them.
     """
     try:
-        return _read(body, dialect, _decode_many(body, dialect), PLACES)
+        return _read(body, dialect, _decode_many(body, dialect))
     except (*_UNREADABLE, _DoubtError):
         return exact.read_many(body, dialect)
 
@@ -64,13 +64,36 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
 def read_one(body: bytes, dialect: Dialect) -> Batch:
     """Read a body that is a row itself; raises as `read_many`."""
     try:
-        return _read(body, dialect, _decode_one(body, dialect), [()])
+        return _read_one(body, dialect)
     except (*_UNREADABLE, _DoubtError):
         return exact.read_one(body, dialect)
 
 
-def _decode_one(body: bytes, dialect: Dialect) -> _Decoded:
-    return _Decoded([dialect.one.decode(body)], 0, None)
+def _read_one(body: bytes, dialect: Dialect) -> Batch:
+    """Do for one row what `_read` does for many: half of that is making lists."""
+    if b"\\" in body:
+        raise _DoubtError
+    row = dialect.one.decode(body)
+    values = zip(row.__struct_fields__, msgspec.structs.astuple(row), strict=True)
+    given = {name: value for name, value in values if value is not UNSET}
+    features = given["features"]
+    size = len(_feature_decoder.decode(features))
+    timestamps = [given.get("timestamp")]
+    if size > MAX_FEATURES or not _has_exactly(body, len(given) + size, timestamps):
+        raise _DoubtError
+    return Batch(
+        dialect,
+        places=[()],
+        features=[bytes(features)],
+        predictions=[given["prediction"]],
+        models=[given.get("model")],
+        versions=[given.get("version")],
+        timestamps=_timestamps(timestamps),
+        entity_ids=_entity_ids([given.get("entity_id")]),
+        probabilities=_probabilities([given.get("probabilities")]),
+        latencies=[given.get("latency_ms")],
+        labels=[given.get("label")],
+    )
 
 
 def _decode_many(body: bytes, dialect: Dialect) -> _Decoded:
@@ -83,9 +106,7 @@ def _decode_many(body: bytes, dialect: Dialect) -> _Decoded:
     return _Decoded(decoded.predictions, 2, model)
 
 
-def _read(
-    body: bytes, dialect: Dialect, decoded: _Decoded, places: list[Place]
-) -> Batch:
+def _read(body: bytes, dialect: Dialect, decoded: _Decoded) -> Batch:
     if b"\\" in body:  # an escape may hide a NUL, half a character, a repeated key
         raise _DoubtError
     rows = decoded.rows
@@ -106,7 +127,7 @@ def _read(
     nothing = [None] * len(rows)
     return Batch(
         dialect,
-        places=places[: len(rows)],
+        places=PLACES[: len(rows)],
         features=list(map(bytes, features)),
         predictions=columns["prediction"],
         models=_models(columns.get("model", nothing), decoded.model),
