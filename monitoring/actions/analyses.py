@@ -250,32 +250,16 @@ def _store(
     """Write the live result and assess the version, in one transaction."""
     seen, window = result.rows_seen, None
     is_evaluation = _is_evaluation(version, result, measured, now)
-    age = _age(result, now)
+    if is_evaluation:
+        result.rows_evaluated, result.evaluated_at = seen, now
     if measured is None:
         _fill_empty(version, result)
-        facts = Facts(
-            n=result.predictions,
-            cadence=version.model.cadence,
-            evidence_age_hours=None if age is None else age / timedelta(hours=1),
-        )
-        source: Mapping[str, Any] = {}
     else:
         _fill(result, measured)
         window = (measured.window.start, measured.window.end)
-        facts = evidence.facts(
-            version,
-            kind=measured.standard.kind,
-            counts=measured.counts,
-            drift=measured.drift,
-            fairness=measured.fairness,
-            performance=measured.performance,
-            age=age,
-        )
-        source = evidence.source(measured.standard.baseline, measured.counts)
     result.result_id = uuid7()
     result.computed_at = now
-    if is_evaluation:
-        result.rows_evaluated, result.evaluated_at = seen, now
+    facts, source = _facts(version, result, measured, now)
     with transaction.atomic():
         # Whoever counted something meanwhile has raised `rows_seen`: still due.
         kept = {
@@ -292,6 +276,33 @@ def _store(
             is_evaluation=is_evaluation,
             actor=None,
         )
+
+
+def _facts(
+    version: ModelVersion,
+    result: LiveResult,
+    measured: _Measured | None,
+    now: datetime,
+) -> tuple[Facts, Mapping[str, Any]]:
+    """Return what governance is told, and where it is from."""
+    age = _age(result, now)
+    if measured is None:
+        facts = Facts(
+            n=result.predictions,
+            cadence=version.model.cadence,
+            evidence_age_hours=None if age is None else age / timedelta(hours=1),
+        )
+        return facts, {}
+    facts = evidence.facts(
+        version,
+        kind=measured.standard.kind,
+        counts=measured.counts,
+        drift=measured.drift,
+        fairness=measured.fairness,
+        performance=measured.performance,
+        age=age,
+    )
+    return facts, evidence.source(measured.standard.baseline, measured.counts)
 
 
 def _age(result: LiveResult, now: datetime) -> timedelta | None:

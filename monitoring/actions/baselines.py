@@ -118,21 +118,12 @@ def store(
     is_first = not own.filter(kind=Baseline.Kind.GIVEN).exists()
     if is_first:
         own.update(active=False)
-    baseline = Baseline.objects.create(
-        organization_id=version.organization_id,
-        model_id=version.model_id,
-        version=version,
+    baseline = _insert(
+        version,
+        fitted,
         label=label,
         kind=kind,
         active=is_first,
-        sample_size=fitted.sample_size,
-        features=fitted.features,
-        labeled=fitted.labeled,
-        target_type=fitted.target_type,
-        grid_data=fitted.grid,
-        outcome_data=fitted.outcomes,
-        performance=fitted.performance,
-        digest=fitted.digest,
         created_by_id=actor.user_id if actor else None,
     )
     record(
@@ -151,6 +142,27 @@ def store(
     if is_first:
         _count_anew(version)
     return baseline
+
+
+def _insert(
+    version: ModelVersion,
+    fitted: Fitted | _Answer,
+    **fields: Any,
+) -> Baseline:
+    return Baseline.objects.create(
+        organization_id=version.organization_id,
+        model_id=version.model_id,
+        version=version,
+        sample_size=fitted.sample_size,
+        features=fitted.features,
+        labeled=fitted.labeled,
+        target_type=fitted.target_type,
+        grid_data=fitted.grid,
+        outcome_data=fitted.outcomes,
+        performance=fitted.performance,
+        digest=fitted.digest,
+        **fields,
+    )
 
 
 @deed

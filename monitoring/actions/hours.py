@@ -17,6 +17,15 @@ from monitoring.models import Profile
 from monitoring.stats.gauges import Counts, Gauge
 
 DAY = timedelta(days=1)
+_COUNTED = (
+    "rows",
+    "labels",
+    "columns",
+    "outcomes",
+    "ranges",
+    "revision",
+    "updated_at",
+)
 
 
 def add(
@@ -55,17 +64,7 @@ def add(
         profile.ranges = counts.ranges
         profile.updated_at = now
         if profile.pk is not None:
-            profile.save(
-                update_fields=[
-                    "rows",
-                    "labels",
-                    "columns",
-                    "outcomes",
-                    "ranges",
-                    "revision",
-                    "updated_at",
-                ]
-            )
+            profile.save(update_fields=_COUNTED)
     Profile.objects.bulk_create(new)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from monitoring.actions import bulk
 from monitoring.models import Receipt
-from monitoring.stats import rows
+from monitoring.stats import lines, rows
 
 # What PostgreSQL counts its time stamps from, in µs since 1970.
 _EPOCH_2000 = 946_684_800_000_000
@@ -46,19 +46,19 @@ class Logged:
     """Rows as they were read; `table` makes columns of them, without a database."""
 
     records: Records
-    lines: bytes  # the features, as JSON
+    features: bytes  # as lines of JSON
     width: int  # of the probabilities
     texts: dict[bytes, bytes] | None  # id → prediction, where it is no number
 
-    def table(self, kinds: rows.Kinds) -> tuple[pa.Table, rows.Parsed]:
+    def table(self, kinds: lines.Kinds) -> tuple[pa.Table, lines.Parsed]:
         """Return the rows, and what was wrong with their features."""
         columns = _columns(self.records, self.width)
         if self.texts is not None:
             ids = self.records["id"].tobytes()
             keys = [ids[at : at + 16] for at in range(0, len(ids), 16)]
             columns["text"] = rows.labels([self.texts.get(key) for key in keys])
-        parsed = rows.parse(self.lines, kinds)
-        return rows.with_features(pa.table(columns), parsed), parsed
+        parsed = lines.parse(self.features, kinds)
+        return lines.with_features(pa.table(columns), parsed), parsed
 
 
 def of_receipts(receipts: Sequence[Receipt]) -> Logged:
@@ -71,22 +71,22 @@ def of_receipts(receipts: Sequence[Receipt]) -> Logged:
     return _read(_OF_RECEIPTS, parameters)
 
 
-def with_ids(ids: Sequence[UUID], kinds: rows.Kinds) -> pa.Table:
+def with_ids(ids: Sequence[UUID], kinds: lines.Kinds) -> pa.Table:
     """Return the predictions with these ids, as far as there are any."""
     return _read(_WITH_IDS, (list(ids),)).table(kinds)[0]
 
 
 def _read(source: str, parameters: Parameters) -> Logged:
     width = _USUAL_WIDTH
-    found, lines = _copy(source, parameters, width)
+    found, features = _copy(source, parameters, width)
     widest = int(found["width"].max(initial=0))
     if widest > width:
         width = widest
-        found, lines = _copy(source, parameters, width)
+        found, features = _copy(source, parameters, width)
     texts = None
     if np.isnan(found["value"]).any():
         texts = _texts(source, parameters)
-    return Logged(found, lines, width, texts)
+    return Logged(found, features, width, texts)
 
 
 def _copy(source: str, parameters: Parameters, width: int) -> tuple[Records, bytes]:

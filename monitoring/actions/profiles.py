@@ -41,7 +41,7 @@ from monitoring.models import (
     Receipt,
     SegmentedReceipt,
 )
-from monitoring.stats import rows
+from monitoring.stats import lines, rows
 from monitoring.stats.gauges import Counts, Gauge
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class _Part:
     is_segmented: bool
     suspended: set[UUID] = field(default_factory=set)  # receipts that don't count
     gauges: dict[UUID, Gauge] = field(default_factory=dict)
-    kinds: rows.Kinds = field(default_factory=dict)
+    kinds: lines.Kinds = field(default_factory=dict)
     logged: logged.Logged | None = None
     hours: dict[datetime, pa.Table] = field(default_factory=dict)
     counts: dict[UUID, dict[datetime, Counts]] = field(default_factory=dict)

@@ -54,21 +54,7 @@ def quarantine(
         reason=reason.strip(),
         created_by_id=actor.user_id if actor else None,
     )
-    receipts = Receipt.objects.counted().filter(
-        # An id begins with the time it was made at; there is no index on the other.
-        pk__gte=_first_id(received_from - CLOCKS_DIFFER),
-        pk__lt=_first_id(received_until + CLOCKS_DIFFER),
-        model=model,
-        kind=Receipt.Kind.PREDICTIONS,
-        received_at__gte=received_from,
-        received_at__lt=received_until,
-    )
-    if api_key is not None:
-        receipts = receipts.filter(api_key=api_key)
-    touched = sorted(set(receipts.values_list("version_id", flat=True)))
-    for version_id in touched:
-        versions.lock(version_id)
-    marked = receipts.update(quarantine=made, pending=True, claimed_until=None)
+    marked = _mark(made)
     record(
         model.organization_id,
         actor=actor,
@@ -84,6 +70,25 @@ def quarantine(
         reason=reason.strip(),
     )
     return made
+
+
+def _mark(made: Quarantine) -> int:
+    """Put the receipts of the quarantine on the queue, marked; return their number."""
+    receipts = Receipt.objects.counted().filter(
+        # An id begins with the time it was made at; there is no index on the other.
+        pk__gte=_first_id(made.received_from - CLOCKS_DIFFER),
+        pk__lt=_first_id(made.received_until + CLOCKS_DIFFER),
+        model=made.model,
+        kind=Receipt.Kind.PREDICTIONS,
+        received_at__gte=made.received_from,
+        received_at__lt=made.received_until,
+    )
+    if made.api_key is not None:
+        receipts = receipts.filter(api_key=made.api_key)
+    for version_id in sorted(set(receipts.values_list("version_id", flat=True))):
+        if version_id is not None:
+            versions.lock(version_id)
+    return receipts.update(quarantine=made, pending=True, claimed_until=None)
 
 
 def _first_id(moment: datetime) -> UUID:

@@ -16,7 +16,7 @@ from monitoring.models import Baseline, LiveResult, ProfiledReceipt, Receipt
 if TYPE_CHECKING:
     # Web processes ask which baseline counts; only workers count.
     from monitoring.stats.gauges import Gauge
-    from monitoring.stats.rows import Kinds
+    from monitoring.stats.lines import Kinds
 
 Cadence = RegisteredModel.Cadence
 INHERITED = "inherited"

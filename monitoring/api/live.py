@@ -8,6 +8,7 @@ from typing import Any
 
 from governance.exceptions import NotFoundError
 from governance.models import ModelVersion, RegisteredModel
+from monitoring.actions import standards
 from monitoring.models import Baseline, LiveResult
 
 Json = dict[str, Any]
@@ -18,6 +19,7 @@ NO_BASELINE = (
     "The version has no baseline yet. Send one to POST /api/v1/drift/baselines; "
     "without one its first 1,000 predictions become a provisional baseline."
 )
+NOT_YET = "Nothing has been measured against the baseline yet; ask again in a moment."
 _HEAVY = ("features", "labeled", "grid_data", "outcome_data", "performance")
 
 
@@ -79,8 +81,21 @@ def drift_of(reference: str, version: ModelVersion, result: LiveResult | None) -
     if "recent" in report:
         answer["last_24_hours"] = _recent(report["recent"])
     if status == LiveResult.Status.NO_BASELINE:
-        answer["detail"] = NO_BASELINE
+        answer |= _unmeasured(version)
     return answer
+
+
+def _unmeasured(version: ModelVersion) -> Json:
+    """Tell whether a baseline is missing, or only its first measurement."""
+    standard = standards.wanted(version)
+    if standard is None:
+        return {"detail": NO_BASELINE}
+    return {
+        "status": LiveResult.Status.INSUFFICIENT_DATA.value,
+        "baseline_id": standard.baseline.public_id,
+        "baseline_kind": standard.kind,
+        "detail": NOT_YET,
+    }
 
 
 def _column(column: Mapping[str, Any]) -> Json:

@@ -118,6 +118,17 @@ def test_without_a_baseline_it_says_so(client: Client, version: ModelVersion) ->
     assert get(client, "/api/models/{}/drift", version)["status"] == "no_baseline"
 
 
+def test_a_baseline_just_sent_is_not_missing(
+    client: Client, version: ModelVersion
+) -> None:
+    give_baseline(version)
+    told = get(client, "/api/models/{}/drift", version)
+    assert (told["status"], told["drift_detected"]) == ("insufficient_data", False)
+    assert told["baseline_id"].startswith("baseline_")
+    assert told["baseline_kind"] == "given"
+    assert "yet" in told["detail"]
+
+
 def test_status_joins_approval_health_risk_and_drift(
     client: Client, measured: ModelVersion
 ) -> None:
@@ -221,7 +232,7 @@ def test_a_version_can_be_asked_for(
     second = traffic.make_watched(alice, version="2", features=["x", "y"])
     baselines.create(second, features={"x": [1.0]}, label="2", actor=None)
     slug = measured.model.slug
-    for name, status in (("1", "alert"), ("2", "no_baseline")):
+    for name, status in (("1", "alert"), ("2", "insufficient_data")):
         told = client.get(f"/api/models/{slug}/drift", {"version": name}).json()
         assert (told["version"], told["status"]) == (name, status)
     missing = client.get(f"/api/models/{slug}/drift", {"version": "3"})

@@ -11,7 +11,6 @@ from django.utils import timezone
 from governance.models import ModelVersion
 from monitoring.actions import profiles, segments
 from monitoring.models import Prediction, Segment
-from monitoring.stats import rows
 from tests.monitoring import traffic
 from tests.monitoring.traffic import HOUR, NOW
 
@@ -146,14 +145,3 @@ def test_segments_hold_what_the_table_of_predictions_holds() -> None:
     stored = Prediction.objects.filter(version_id=version.pk).order_by("id")
     expected = [one.decoded_features["x"] for one in stored]
     assert read(version).sort_by("id")["features.x"].to_pylist() == expected
-
-
-def test_one_bad_line_costs_only_itself() -> None:
-    lines = [b'{"x": 1, "c": "a"}'] * 1_000
-    lines[500] = b'{"x": "one", "c": ["a"], "new": null}'
-    kinds: rows.Kinds = {"x": "numeric", "c": "categorical"}
-    parsed = rows.parse(b"\n".join(lines), kinds)
-    assert parsed.invalid == {"x": [500], "c": [500]}
-    assert parsed.unknown == {"new": 1}
-    assert parsed.columns["x"].null_count == 1
-    assert len(parsed.columns["c"]) == parsed.rows == 1_000

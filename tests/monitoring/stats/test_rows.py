@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance.labels import canonical
-from monitoring.stats import rows
+from monitoring.stats import lines, rows
 
 scalars = st.one_of(
     st.none(),
@@ -31,8 +31,8 @@ def is_number(value: object) -> bool:
 
 @given(st.lists(objects, min_size=1, max_size=80))
 def test_every_value_is_read_refused_or_missing(table: list[dict[str, Any]]) -> None:
-    kinds: rows.Kinds = {"x": "numeric", "c": "categorical"}
-    parsed = rows.parse(as_lines(table), kinds)
+    kinds: lines.Kinds = {"x": "numeric", "c": "categorical"}
+    parsed = lines.parse(as_lines(table), kinds)
     assert parsed.rows == len(table)
     for name, accepts in (
         ("x", is_number),
@@ -62,7 +62,7 @@ def test_every_value_is_read_refused_or_missing(table: list[dict[str, Any]]) -> 
 
 @given(st.lists(objects, min_size=1, max_size=80))
 def test_without_a_schema_every_name_is_a_feature(table: list[dict[str, Any]]) -> None:
-    parsed = rows.parse(as_lines(table), {})
+    parsed = lines.parse(as_lines(table), {})
     assert not parsed.unknown
     for name, column in parsed.columns.items():
         values = [row.get(name) for row in table]
@@ -73,19 +73,19 @@ def test_without_a_schema_every_name_is_a_feature(table: list[dict[str, Any]]) -
 
 
 def test_nothing_is_no_rows() -> None:
-    assert rows.parse(b"", {}).rows == 0
+    assert lines.parse(b"", {}).rows == 0
 
 
 def test_numbers_that_name_things_are_exact() -> None:
-    parsed = rows.parse(b'{"c": 9007199254740993}\n{"c": 1}', {"c": "categorical"})
+    parsed = lines.parse(b'{"c": 9007199254740993}\n{"c": 1}', {"c": "categorical"})
     assert parsed.columns["c"].to_pylist() == ["9007199254740993", "1"]
 
 
 def test_an_undeclared_feature_is_of_the_kind_that_most_of_its_values_are() -> None:
     numbers = [b'{"free": 1}'] * 300
     texts = [b'{"free": "text"}'] * 100
-    for lines, first in ((numbers + texts, 300), (texts + numbers, 0)):
-        parsed = rows.parse(b"\n".join(lines), {})
+    for table, first in ((numbers + texts, 300), (texts + numbers, 0)):
+        parsed = lines.parse(b"\n".join(table), {})
         column = parsed.columns["free"]
         assert column.null_count == 100
         assert parsed.invalid == {"free": list(range(first, first + 100))}
@@ -93,12 +93,23 @@ def test_an_undeclared_feature_is_of_the_kind_that_most_of_its_values_are() -> N
 
 
 def test_rows_without_features_are_rows() -> None:
-    parsed = rows.parse(b"{}\n{}", {})
+    parsed = lines.parse(b"{}\n{}", {})
     assert (parsed.rows, parsed.columns) == (2, {})
-    parsed = rows.parse(b"{}\n{}", {"x": "numeric"})
+    parsed = lines.parse(b"{}\n{}", {"x": "numeric"})
     assert parsed.columns["x"].null_count == 2
 
 
 def test_hours_without_rows_are_none() -> None:
     empty = pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))})
     assert list(rows.by_hour(empty)) == []
+
+
+def test_one_bad_line_costs_only_itself() -> None:
+    table = [b'{"x": 1, "c": "a"}'] * 1_000
+    table[500] = b'{"x": "one", "c": ["a"], "new": null}'
+    kinds: lines.Kinds = {"x": "numeric", "c": "categorical"}
+    parsed = lines.parse(b"\n".join(table), kinds)
+    assert parsed.invalid == {"x": [500], "c": [500]}
+    assert parsed.unknown == {"new": 1}
+    assert parsed.columns["x"].null_count == 1
+    assert len(parsed.columns["c"]) == parsed.rows == 1_000
