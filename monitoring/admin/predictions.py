@@ -321,7 +321,7 @@ class ReceiptAdmin(TenantAdmin):
         "kind",
         "shown_rows",
         "events",
-        "sender",
+        "sender_name",
         "state",
     )
     list_filter = (
@@ -383,6 +383,10 @@ class ReceiptAdmin(TenantAdmin):
     @display(description="Sent by")
     def sender(self, receipt: Receipt) -> str:
         return str(receipt.api_key or receipt.user or EMPTY)
+
+    @display(description="Sent by")
+    def sender_name(self, receipt: Receipt) -> str:
+        return receipt.api_key.name if receipt.api_key else self.sender(receipt)
 
     @display(description="State")
     def state(self, receipt: Receipt) -> Badge:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from governance.models import ModelVersion
 from monitoring.models import GroundTruth
-from tests.factories import Person, make_alice, make_charlie
+from tests.factories import Person, make_alice, make_api_key, make_charlie
 from tests.measured import make_measured_model, make_prediction
 
 pytestmark = pytest.mark.django_db
@@ -185,3 +185,18 @@ def test_times_are_written_alike_everywhere(
     assert f"{version.created_at:%Y-%m-%d %H:%M} UTC" in shown
     assert "a.m." not in shown
     assert "p.m." not in shown
+
+
+def test_a_list_of_receipts_names_the_key_and_the_page_its_prefix_too(
+    alice: Person, version: ModelVersion
+) -> None:
+    receipt = make_prediction(version).receipt
+    key, _ = make_api_key(alice, name="Nightly scoring")
+    type(receipt).objects.filter(pk=receipt.pk).update(api_key=key)
+    someone = browser(alice)
+
+    shown = page(someone, "/admin/monitoring/receipt/")
+    assert "Nightly scoring" in shown
+    assert key.prefix not in shown
+    path = f"/admin/monitoring/receipt/{receipt.pk}/change/"
+    assert f"Nightly scoring ({key.prefix})" in page(someone, path)
