@@ -30,7 +30,12 @@ PROVISIONAL_ROWS = 1_000
 FITTING_SECONDS = 120
 _MODULE = "monitoring.stats.apart"
 _ERRORS = {
-    error.code: error for error in (exceptions.MalformedError, exceptions.InvalidError)
+    error.code: error
+    for error in (
+        exceptions.MalformedError,
+        exceptions.InvalidError,
+        exceptions.TooLargeError,
+    )
 }
 
 

@@ -16,11 +16,18 @@ from dataclasses import asdict
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from governance import strict_json
-from governance.exceptions import GovernanceError, InvalidError, MalformedError, fault
+from governance.exceptions import (
+    GovernanceError,
+    InvalidError,
+    MalformedError,
+    TooLargeError,
+    fault,
+)
 from governance.schema import Schema
 from monitoring.stats import fitting, rows, samples
 
@@ -66,10 +73,34 @@ def fit(form: str, body: bytes, schema: Schema) -> fitting.Fitted:
 def _table(form: str, body: bytes) -> pa.Table:
     try:
         if form == CSV:
-            return pa.csv.read_csv(io.BytesIO(body))
-        return pa.parquet.read_table(io.BytesIO(body))
+            table = pa.csv.read_csv(io.BytesIO(body))
+        else:
+            table = pa.parquet.read_table(io.BytesIO(body))
+        for name in table.column_names:
+            for column in table.select([name]).columns:
+                _refuse_unstorable(name, column)
+    except MemoryError:  # Arrow's own is both
+        raise
     except (pa.ArrowException, OSError) as error:
         raise MalformedError(f"The body is no readable {form} file: {error}") from None
+    return table
+
+
+def _refuse_unstorable(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse what the strict reader of JSON refuses, too."""
+    if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array(
+            [chunk.dictionary for chunk in column.chunks], column.type.value_type
+        )
+    kind = column.type
+    found = None
+    if pa.types.is_floating(kind) and pc.any(pc.is_inf(column)).as_py():
+        found = "an infinite number"
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if is_text and pc.any(pc.match_substring(column, "\0")).as_py():
+        found = "a NUL character"
+    if found is not None:
+        raise MalformedError(f"The column {name!r} has {found} in it.")
 
 
 def _of_table(table: pa.Table, schema: Schema) -> dict[str, Any]:
@@ -148,15 +179,22 @@ def main(source: IO[bytes], sink: IO[bytes]) -> None:
             sink.write(json.dumps(shown, allow_nan=False).encode())
             return
         fitted = asdict(fit(head["form"], body, Schema.from_json(head["schema"])))
+    except MemoryError:
+        _refuse(sink, TooLargeError("The baseline takes too much memory."))
+        return
     except GovernanceError as error:
-        answer = {"error": error.code, "detail": error.detail, "errors": error.errors}
-        sink.write(json.dumps(answer).encode() + b"\n")
+        _refuse(sink, error)
         return
     blobs = {name: fitted.pop(name) for name in BLOBS}
     fitted["lengths"] = {n: None if b is None else len(b) for n, b in blobs.items()}
     sink.write(json.dumps(fitted, allow_nan=False).encode() + b"\n")
     for blob in blobs.values():
         sink.write(blob or b"")
+
+
+def _refuse(sink: IO[bytes], error: GovernanceError) -> None:
+    answer = {"error": error.code, "detail": error.detail, "errors": error.errors}
+    sink.write(json.dumps(answer).encode() + b"\n")
 
 
 if __name__ == "__main__":
