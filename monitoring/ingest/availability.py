@@ -20,7 +20,9 @@ KNOCK_SECONDS = 0.25
 _LOST = ("08", "57P", "53300")
 
 _is_away = threading.Event()
-_knocking = threading.Lock()
+# One knocks while the circuit is open: who opens it starts the knocking, and who closes
+# it ends it, both in one step. Else a loss between the two would find nobody knocking.
+_changing = threading.Lock()
 
 
 def check() -> None:
@@ -41,9 +43,10 @@ def is_lost(error: Exception) -> bool:
 
 def lost() -> UnavailableError:
     """Open the circuit, and return what to tell the client."""
-    _is_away.set()
-    if _knocking.acquire(blocking=False):
-        threading.Thread(target=_knock, name="database knock", daemon=True).start()
+    with _changing:
+        if not _is_away.is_set():
+            _is_away.set()
+            threading.Thread(target=_knock, name="database knock", daemon=True).start()
     return UnavailableError("The database is away; nothing was stored.")
 
 
@@ -61,16 +64,14 @@ def watched() -> Iterator[None]:
 
 def found() -> None:
     """Close the circuit: the database is there."""
-    _is_away.clear()
+    with _changing:
+        _is_away.clear()
 
 
 def _knock() -> None:
-    try:
-        while not _answers():
-            time.sleep(KNOCK_SECONDS)
-        found()
-    finally:
-        _knocking.release()
+    while _is_away.is_set() and not _answers():
+        time.sleep(KNOCK_SECONDS)
+    found()
 
 
 def _answers() -> bool:
