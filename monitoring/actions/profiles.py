@@ -49,7 +49,8 @@ logger = logging.getLogger(__name__)
 # A worker that hasn't finished by then is taken for dead.
 LEASE = timedelta(minutes=1)
 RECEIPTS_AT_ONCE = 2_000
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 25_000
+ROWS_PER_CLAIM = 200_000
 # One finding per feature; a client that invents names doesn't flood the list.
 MOST_FINDINGS = 20
 
@@ -152,7 +153,7 @@ def _claim(limit: int) -> list[Receipt]:
     for receipt in waiting[:limit]:
         claimed.append(receipt)
         total += receipt.rows
-        if total >= 4 * ROWS_AT_ONCE:
+        if total >= ROWS_PER_CLAIM:
             break
     Receipt.objects.filter(pk__in=[receipt.pk for receipt in claimed]).update(
         claimed_until=now + LEASE

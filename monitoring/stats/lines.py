@@ -96,7 +96,7 @@ def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
     types = [(name, _arrow_type(name, kinds.get(name), sample)) for name in names]
     table = pa.json.read_json(
         pa.BufferReader(lines),
-        read_options=pa.json.ReadOptions(use_threads=False, block_size=1 << 22),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=1 << 20),
         parse_options=pa.json.ParseOptions(
             explicit_schema=pa.schema(types), unexpected_field_behavior="error"
         ),
