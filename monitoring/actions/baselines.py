@@ -85,16 +85,23 @@ def create_from_body(
 ) -> Baseline:
     """Give the version the baseline that a client's JSON, CSV or Parquet describes.
 
-    Fitting happens in a process of its own and outside of any transaction. Raises
-    MalformedError, InvalidError, AlreadyExistsError.
+    Raises MalformedError, InvalidError, AlreadyExistsError.
+    """
+    fitted = fit(version, body, form=form)
+    return store(version, fitted, label=label, kind=Baseline.Kind.GIVEN, actor=actor)
+
+
+def fit(version: ModelVersion, body: bytes, *, form: str) -> Fitted | _Answer:
+    """Fit the baseline that a body describes; nothing is stored yet.
+
+    It may take a while, so it belongs outside of any transaction. Raises
+    MalformedError, InvalidError.
     """
     if settings.PROCESS == "web":
-        fitted: Fitted | _Answer = _fit_apart(form, body, version)
-    else:
-        from monitoring.stats import apart
+        return _fit_apart(form, body, version)
+    from monitoring.stats import apart
 
-        fitted = apart.fit(form, body, version.schema)
-    return store(version, fitted, label=label, kind=Baseline.Kind.GIVEN, actor=actor)
+    return apart.fit(form, body, version.schema)
 
 
 @deed

@@ -207,9 +207,15 @@ class BaselinesView(ApiView):
         version = self._version(head)
         label = _label(head)
 
+        fitted = baselines.fit(version, body, form=form)
+
         def make() -> Response:
-            made = baselines.create_from_body(
-                version, body, form=form, label=label, actor=self.actor
+            made = baselines.store(
+                version,
+                fitted,
+                label=label,
+                kind=Baseline.Kind.GIVEN,
+                actor=self.actor,
             )
             return Response({"baselineId": made.public_id}, status=201)
 

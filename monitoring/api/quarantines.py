@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +16,7 @@ from governance.exceptions import InvalidError, fault
 from governance.models import ApiKey
 from monitoring.actions import quarantine
 from monitoring.api import live
+from monitoring.api.repeats import once
 from monitoring.models import Quarantine
 
 EXAMPLE: dict[str, Any] = {
@@ -84,18 +87,24 @@ class QuarantinesView(ApiView):
         ),
         tag="Monitoring",
     )
-    def post(self, request: Request, reference: str) -> Response:
+    def post(self, request: Request, reference: str) -> Response | HttpResponse:
         model = self.model(reference)
         given = validated(QuarantineBody, request)
-        made = quarantine.quarantine(
-            model,
-            api_key=self._key(given.get("api_key")),
-            received_from=given["from"],
-            received_until=given["until"],
-            reason=given["reason"],
-            actor=self.actor,
-        )
-        return Response(_told(made), status=201)
+        api_key = self._key(given.get("api_key"))
+
+        def declare() -> Response:
+            made = quarantine.quarantine(
+                model,
+                api_key=api_key,
+                received_from=given["from"],
+                received_until=given["until"],
+                reason=given["reason"],
+                actor=self.actor,
+            )
+            return Response(_told(made), status=201)
+
+        body = json.dumps(request.data, sort_keys=True).encode()
+        return once(request, self.credential, body, declare)
 
     def _key(self, prefix: str | None) -> ApiKey | None:
         if prefix is None:

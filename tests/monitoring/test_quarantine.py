@@ -169,6 +169,23 @@ def test_what_is_wrong_is_named(
     assert not Quarantine.objects.exists()
 
 
+def test_a_repeated_quarantine_is_one(alice: Person, version: ModelVersion) -> None:
+    _, key = make_api_key(alice)
+    client = Client(headers={"X-API-Key": key, "Idempotency-Key": "once"})
+    body = {
+        "from": "2025-01-01T00:00:00Z",
+        "until": "2025-01-02T00:00:00Z",
+        "reason": "Twice sent.",
+    }
+    path = f"/api/models/{version.model.slug}/quarantines"
+    answers = [
+        client.post(path, body, content_type="application/json") for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert Quarantine.objects.count() == 1
+
+
 def test_charlie_quarantines_nothing_of_alice_s(version: ModelVersion) -> None:
     traffic.log(version, rows(10))
     assert quarantine(make_charlie(), version).status_code == 404
