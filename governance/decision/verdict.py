@@ -186,8 +186,9 @@ def _missing(
     if facts.baseline_kind is None:
         yield "No baseline is active."
     if facts.n < thresholds.minimum_sample:
+        rows = "row" if facts.n == 1 else "rows"
         yield (
-            f"The window has {facts.n} rows; "
+            f"The window has {facts.n} {rows}; "
             f"the policy asks for {thresholds.minimum_sample}."
         )
     age, limit = facts.evidence_age_hours, thresholds.maximum_age_hours[facts.cadence]

@@ -38,7 +38,9 @@ _FIELDS: Mapping[str, Json] = {
     "latency_ms": {"type": "number", "minimum": 0},
     "label": _SCALAR,
 }
-_EXAMPLE = {"age": 41, "income": 55000.5, "region": "north"}
+# As the example of registering a model has it, so that one leads to the other.
+_MODEL = "credit-risk-classifier"
+_EXAMPLE = {"age": 41, "income": 55000.5}
 
 
 def _object(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
@@ -103,7 +105,7 @@ class LogOne(APIView):
         status=201,
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
-        example={"model_id": 1, "input_features": _EXAMPLE, "prediction": 0.87},
+        example={"model_id": _MODEL, "input_features": _EXAMPLE, "prediction": 0.87},
         tag="Predictions",
     )
     def post(self) -> None:
@@ -140,7 +142,7 @@ class LogBatch(APIView):
             _query("model_id", "The model of rows that name none."),
         ],
         example={
-            "model_id": 1,
+            "model_id": _MODEL,
             "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
         },
         tag="Predictions",
@@ -239,7 +241,7 @@ class DriftPredictions(APIView):
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
         example={
-            "modelId": 1,
+            "modelId": _MODEL,
             "features": _EXAMPLE,
             "prediction": "1",
             "probabilities": [0.2, 0.8],
@@ -294,7 +296,7 @@ class GroundTruthView(APIView):
         status=201,
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
-        example={"modelId": 1, "entityId": "client-7", "actualOutcome": "1"},
+        example={"modelId": _MODEL, "entityId": "client-7", "actualOutcome": "1"},
         tag="Ground truth",
     )
     def post(self) -> None:
@@ -317,7 +319,7 @@ class GroundTruthBatch(APIView):
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
         example={
-            "modelId": 1,
+            "modelId": _MODEL,
             "records": [{"entityId": "client-7", "actualOutcome": "1"}],
         },
         tag="Ground truth",

@@ -444,6 +444,7 @@ def test_no_failed_rule_outweighs_a_worse_index() -> None:
     [
         ({"baseline_kind": None}, "No baseline is active."),
         ({"n": 29}, "The window has 29 rows; the policy asks for 30."),
+        ({"n": 1}, "The window has 1 row; the policy asks for 30."),
         ({"evidence_age_hours": None}, "No prediction has a time stamp yet."),
         (
             {"evidence_age_hours": 46 * 24.0},
