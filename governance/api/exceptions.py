@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework import exceptions as rest
 
@@ -196,7 +198,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500; the log has the reason, the client gets the request's id."""
+    """Django's handler500; the log has the reason, the client gets the request's id.
+
+    A page that needs the database while that is away is no fault of ours: 503.
+    """
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _away(request)
     if _wants_html(request):
         return defaults.server_error(request)
     return _answer(
@@ -205,3 +212,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
         code="internal",
         detail="Something went wrong on our side; its request id names it in the log.",
     )
+
+
+def _away(request: HttpRequest) -> HttpResponse:
+    error = UnavailableError("The database does not answer.", retry_after=2)
+    answer = problem(request, error)
+    if _wants_html(request):
+        answer.content = render_to_string("503.html").encode()
+        answer["Content-Type"] = "text/html; charset=utf-8"
+    return answer

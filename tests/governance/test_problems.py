@@ -1,6 +1,8 @@
 """What a client sees when something goes wrong."""
 
 import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 
@@ -81,6 +83,22 @@ def test_an_unknown_host_is_answered_in_the_one_shape(api: Api) -> None:
     )
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+def test_a_page_whose_database_is_away_is_a_503(accept: str, monkeypatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("could not connect to server at 10.0.0.7")
+
+    monkeypatch.setattr(SessionStore, "load", away)
+    client = Client(raise_request_exception=False)
+    client.cookies[settings.SESSION_COOKIE_NAME] = "a" * 32
+    response = client.get("/admin/", headers={"Accept": accept})
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) >= 1
+    assert b"10.0.0.7" not in response.content
+    kind = "text/html" if accept == "text/html" else "application/problem+json"
+    assert response["Content-Type"].startswith(kind)
 
 
 def test_browsers_get_pages_and_clients_get_problems() -> None:
