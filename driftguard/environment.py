@@ -27,6 +27,11 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def raw(name: str, default: str) -> str:
+    """Return the value as it is: set but empty is a value of its own."""
+    return os.environ.get(name, default)
+
+
 def flag(name: str, *, default: bool) -> bool:
     value = text(name)
     if not value:

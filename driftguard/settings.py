@@ -15,7 +15,8 @@ from driftguard import environment, logs
 from driftguard.unfold import UNFOLD  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-dotenv.load_dotenv(environment.text("DRIFTGUARD_ENV_FILE", str(BASE_DIR / ".env")))
+if _file := environment.raw("DRIFTGUARD_ENV_FILE", str(BASE_DIR / ".env")):
+    dotenv.load_dotenv(_file)
 
 # Everything that DriftGuard writes outside an external database lives here.
 DATA_DIR = Path(

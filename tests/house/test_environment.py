@@ -1,4 +1,7 @@
+import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -6,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from driftguard import environment
+from tests.running_server import ROOT
 
 
 def test_the_url_of_a_database_is_taken_apart() -> None:
@@ -99,3 +103,30 @@ def test_a_secret_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) ->
     assert len(found.pop()) >= 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [other.name for other in path.parent.iterdir()] == ["secret"]
+
+
+def setting(name: str, **variables: str) -> str:
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from django.conf import settings; print(settings.{name})",
+        ],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return finished.stdout.strip()
+
+
+def test_the_environment_wins_over_the_file_and_no_file_is_read_if_none_is_named(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "env"
+    file.write_text("SITE_URL=https://file.example\nOPEN_REGISTRATION=no\n")
+    with_file = {"DRIFTGUARD_ENV_FILE": str(file)}
+    assert setting("SITE_URL", **with_file) == "https://file.example"
+    assert setting("OPEN_REGISTRATION", **with_file) == "True"
+    assert setting("SITE_URL", DRIFTGUARD_ENV_FILE="") == "http://127.0.0.1:8000"
