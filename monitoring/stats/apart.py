@@ -76,9 +76,8 @@ def _table(form: str, body: bytes) -> pa.Table:
             table = pa.csv.read_csv(io.BytesIO(body))
         else:
             table = pa.parquet.read_table(io.BytesIO(body))
-        for name in table.column_names:
-            for column in table.select([name]).columns:
-                _refuse_unstorable(name, column)
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            _refuse_unstorable(name, column)
     except MemoryError:  # Arrow's own is both
         raise
     except (pa.ArrowException, OSError) as error:

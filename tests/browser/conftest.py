@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from tests.factories import PASSWORD, Person
 
 
-@pytest.fixture(scope="session")
+# Not longer: what Playwright needs would deceive the tests that come after.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)))
