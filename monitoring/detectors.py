@@ -212,6 +212,17 @@ _ALL = (
         "scipy.stats.cramervonmises_2samp",
     ),
     Detector(
+        "anderson_darling",
+        "univariate",
+        NUMERIC,
+        univariate.anderson_darling,
+        "Anderson-Darling criterion divided by N n / (N + n)",
+        _OPEN,
+        None,
+        None,
+        "scipy.stats.anderson_ksamp",
+    ),
+    Detector(
         "mann_whitney",
         "univariate",
         NUMERIC,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import rel_entr
@@ -24,6 +24,8 @@ from monitoring.stats.univariate import NoDataError
 RNG = np.random.default_rng(7)
 BASE = RNG.normal(size=400)
 MOVED = RNG.normal(0.3, 1.2, 300)
+# Of 1 and 3 among 1, 2, 3, 4: middle ranks in the sample and in all.
+MIDRANKS_OF_FIRST = ((0.5, 0.5), (1.0, 1.5), (1.5, 2.5), (2.0, 3.5))
 samples = st.lists(
     st.one_of(st.integers(-4, 4).map(float), st.floats(-1e4, 1e4)),
     min_size=1,
@@ -42,6 +44,7 @@ ALL = (
     univariate.wasserstein_normed,
     univariate.energy,
     univariate.cramer_von_mises,
+    univariate.anderson_darling,
     univariate.mann_whitney,
     univariate.welch_t,
 )
@@ -134,6 +137,36 @@ def test_cramer_von_mises_gives_no_p_value_under_ties() -> None:
     tied = univariate.cramer_von_mises([0.0] * 30 + [1.0], [0.0, 2.0, 3.0])
     assert tied.p_value is None
     assert tied.p_value_method is None
+
+
+@given(samples, samples)
+def test_anderson_darling_equals_scipy(first: list[float], second: list[float]) -> None:
+    assume(len({*first, *second}) > 1 and len(first) + len(second) >= 4)
+    measure = univariate.anderson_darling(first, second)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        test = stats.anderson_ksamp([first, second], variant="midrank")
+    assert measure.statistic == pytest.approx(test.statistic, rel=1e-9)
+    assert measure.p_value == pytest.approx(test.pvalue, rel=1e-9)
+    assert 0.001 <= test.pvalue <= 0.25
+
+
+def test_anderson_darling_is_the_criterion_of_scholz_and_stephens() -> None:
+    # Their A²akN for two samples without ties, equation (3) by hand: N = 4.
+    # Ranks of the first sample 1 and 3: sum of (N M - j n)² / (j (N - j)) over n.
+    first, second = [1.0, 3.0], [2.0, 4.0]
+    terms = [(4 * m - 2 * b) ** 2 / (b * (4 - b) - 1) for m, b in MIDRANKS_OF_FIRST]
+    criterion = 3 / 4 * (sum(terms) / 4 / 2) * 2  # both sides add the same
+    measure = univariate.anderson_darling(first, second)
+    assert measure.score == pytest.approx(criterion * (1 / 2 + 1 / 2))
+
+
+def test_anderson_darling_of_a_few_values_has_no_test() -> None:
+    few = univariate.anderson_darling([0.0, 1.0], [1.0])
+    assert few.p_value is None
+    assert few.score > 0
+    equal = univariate.anderson_darling([2.0] * 30, [2.0] * 30)
+    assert (equal.score, equal.statistic, equal.p_value) == (0.0, None, None)
 
 
 @pytest.mark.parametrize("bins", ["psi", "doane"])
