@@ -267,11 +267,19 @@ def bin_counts(
     if is_categorical(baseline) or is_categorical(window):
         return category_counts(baseline, window)
     first, second = _pair(baseline, window)
-    if bins == "psi":
-        edges = psi_edges(first)
-    else:
-        edges = np.histogram_bin_edges(first, bins)[1:-1]
+    edges = psi_edges(first) if bins == "psi" else _doane_edges(first)
     return between(first, edges), between(second, edges)
+
+
+def _doane_edges(values: Floats) -> Floats:
+    """Return the inner edges of Doane's bins, or deciles where float64 has none."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges = np.histogram_bin_edges(values, "doane")[1:-1]
+    except ValueError:
+        # the range is beyond float64, or too narrow to be divided
+        return psi_edges(values)
+    return edges if np.isfinite(edges).all() else psi_edges(values)
 
 
 def category_counts(baseline: Values, window: Values) -> tuple[Ints, Ints]:

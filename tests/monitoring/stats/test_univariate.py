@@ -184,6 +184,15 @@ def test_bins_may_be_deciles_or_doane_s(bins: univariate.Bins) -> None:
     assert measure.score == pytest.approx(truth, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[-1.7e308, 1.7e308], [1e308, 1.1e308, 3.0], [1.0, 1.0, np.nextafter(1, 2)]],
+)
+def test_doane_s_bins_give_way_where_float64_ends(values: list[float]) -> None:
+    measure = univariate.hellinger(values, [1.0, 2.0], bins="doane")
+    assert measure == univariate.hellinger(values, [1.0, 2.0])
+
+
 def test_kl_divergence_is_scipy_s_entropy_after_the_fill() -> None:
     p = np.array([0.5, 0.5, 1e-4])
     q = np.array([0.25, 0.25, 0.5])
