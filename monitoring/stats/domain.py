@@ -7,17 +7,16 @@ curve above 0.5, also one that no single column shows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from governance.labels import canonical
-from monitoring.stats.answers import numbers
-from monitoring.stats.columns import Codes, Values, by_category
+from monitoring.stats import features
 from monitoring.stats.encoding import Columns, Kinds, row_count, take
 from monitoring.stats.measure import InsufficientDataError, Measure, NoDataError
 from monitoring.stats.performance import cells_of, roc_auc
-from monitoring.stats.tally import Floats, Ints
+from monitoring.stats.tally import Floats
 
 MAX_ROWS = 10_000
 MIN_ROWS = 30
@@ -27,10 +26,6 @@ FOLDS = 3
 TREES = 50
 LEAVES = 8
 LEARNING_RATE = 0.2
-# scikit-learn takes 255 categories; the rarest share the last code.
-_MOST_CATEGORIES = 250
-# Halves of sums of two values stay finite.
-_LARGEST = 1e300
 
 
 def domain_classifier(
@@ -86,13 +81,7 @@ def domain_classifier(
     if min(sizes) < max(MIN_ROWS, folds):
         msg = f"{min(sizes)} rows on a side, {max(MIN_ROWS, folds)} are needed"
         raise InsufficientDataError(msg)
-    table = np.column_stack(
-        [
-            _codes(*columns) if kind == "categorical" else _values(*columns)
-            for name, kind in shared.items()
-            if (columns := (sides[0][name], sides[1][name]))
-        ]
-    )
+    table = _table(sides, shared)
     is_window = np.repeat([False, True], sizes)
     is_category = np.array([kind == "categorical" for kind in shared.values()])
     scores = _out_of_fold(table, is_window, is_category, folds, seed)
@@ -148,36 +137,19 @@ def _out_of_fold(
     return scores
 
 
-def _values(baseline: Values, window: Values) -> Floats:
-    found = np.concatenate((numbers(baseline), numbers(window)))
-    result: Floats = np.clip(found, -_LARGEST, _LARGEST, out=found)
-    return result
-
-
-def _codes(baseline: Values, window: Values) -> Floats:
-    """Return the place of each row's category among all, NaN where it is missing."""
-    counts: dict[str, int] = {}
-    for side in (baseline, window):
-        for name, count in by_category(side)[0].items():
-            counts[name] = counts.get(name, 0) + count
-    ranked = sorted(counts, key=lambda name: (-counts[name], name))
-    places = {name: min(at, _MOST_CATEGORIES) for at, name in enumerate(ranked)}
-    return np.concatenate([_placed(side, places) for side in (baseline, window)])
-
-
-def _placed(column: Values, places: dict[str, int]) -> Floats:
-    def of(value: object) -> float:
-        text = canonical(value)
-        return np.nan if text is None else places[text]
-
-    if isinstance(column, Codes):
-        used: Ints = np.unique(column.codes[column.codes >= 0])
-        by_code = np.full(len(column.categories) + 1, np.nan)
-        by_code[used] = [of(column.categories[code]) for code in used.tolist()]
-        return np.take(by_code, column.codes)
-    listed = column.tolist() if isinstance(column, np.ndarray) else column
-    known = {value: of(value) for value in set(listed)}
-    return np.array([known[value] for value in listed], np.float64)
+def _table(sides: Sequence[Columns], kinds: Kinds) -> Floats:
+    """Return the rows of both sides, one below the other."""
+    columns = []
+    for name, kind in kinds.items():
+        parts = [side[name] for side in sides]
+        if kind == "categorical":
+            places = features.ranks(parts)
+            columns.append(
+                np.concatenate([features.codes(part, places) for part in parts])
+            )
+        else:
+            columns.append(np.concatenate([features.values(part) for part in parts]))
+    return np.column_stack(columns)
 
 
 def _p_value(area: float, n_baseline: int, n: int) -> float:
