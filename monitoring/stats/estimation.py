@@ -147,7 +147,7 @@ class Cbpe:
         calibrators = knowledge.calibrate(mine, truth)
         certain = knowledge.certain(mine, truth)
         spreads = knowledge.spreads(mine, certain)
-        realized = _with_intervals(knowledge.metrics(mine, certain), spreads, rows)
+        realized = with_intervals(knowledge.metrics(mine, certain), spreads, rows)
         size = chunk_rows or max(rows // CHUNKS, 1)
         limits = _limits(knowledge, mine, certain, size)
         return cls(knowledge, calibrators, realized, limits, rows, spreads)
@@ -209,7 +209,7 @@ def _knowledge(task: Task, answers: Answers) -> Knowledge:
     return Probabilities(answers.probabilities.shape[1])
 
 
-def _with_intervals(metrics: Metrics, spreads: Spreads, rows: int) -> Metrics:
+def with_intervals(metrics: Metrics, spreads: Spreads, rows: int) -> Metrics:
     """Return the realized metrics, each with a 95 % interval where there is one."""
     found = {}
     for name, metric in metrics.items():
