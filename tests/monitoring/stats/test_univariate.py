@@ -1,5 +1,6 @@
 """The reference definitions against scipy, numpy and figures worked out by hand."""
 
+import json
 import math
 import warnings
 from collections.abc import Callable
@@ -428,3 +429,45 @@ def test_welch_t_from_sums_needs_two_values_and_some_spread() -> None:
     same = Curve.of(column, grid.count({"x": [2.0, 2.0]}))
     assert math.isnan(curves.welch_t(baseline, single))
     assert math.isnan(curves.welch_t(baseline, same))
+
+
+anything = st.lists(
+    st.one_of(
+        st.floats(-1.79e308, 1.79e308),
+        st.sampled_from([0.0, -0.0, 1.0, 5e-324, float("nan"), None]),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value at n = 1
+@pytest.mark.parametrize("function", ALL)
+@given(first=anything, second=anything)
+def test_any_column_gives_plain_json_or_a_reason(
+    function: Callable[..., univariate.Measure],
+    first: list[float | None],
+    second: list[float | None],
+) -> None:
+    try:
+        measure = function(first, second)
+    except NoDataError:
+        return
+    assert measure.score >= 0
+    json.dumps(measure.to_json(), allow_nan=False)
+    if function in (univariate.hellinger, univariate.jensen_shannon):
+        function(first, second, bins="doane")
+
+
+texts = st.lists(st.sampled_from(["a", "b", "", "__other__", None]), max_size=40)
+
+
+@given(first=texts, second=texts)
+def test_any_category_gives_plain_json_or_a_reason(
+    first: list[str | None], second: list[str | None]
+) -> None:
+    for function in (univariate.psi, univariate.chi_square, univariate.hellinger):
+        try:
+            measure = function(first, second)
+        except NoDataError:
+            continue
+        json.dumps(measure.to_json(), allow_nan=False)
