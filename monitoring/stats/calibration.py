@@ -183,7 +183,8 @@ class _Table:
 
     @classmethod
     def of(cls, scores: Floats, labels: Labels) -> _Table:
-        order = np.argsort(_hashes(scores, labels), kind="stable")
+        # Rows of one hash are alike, so it doesn't matter how they are ordered.
+        order = np.argsort(_hashes(scores, labels))
         scores, labels = scores[order], labels[order]
         # Each class is dealt out by itself, so that the folds are stratified.
         folds = np.empty(len(labels), np.int64)

@@ -164,7 +164,9 @@ class Cbpe:
         used = int(np.count_nonzero(known))
         if not used:
             return self._nothing(answers, f"no row has {self.knowledge.name}")
-        mine = answers if used == len(answers) else answers.at(known)
+        rows = np.flatnonzero(known)
+        # Rising scores are looked up in a calibration several times faster.
+        mine = answers.at(rows[np.argsort(answers.scores[rows])])
         chances = self.knowledge.chances(mine, self.calibrators)
         metrics = {
             name: self._with_error(name, metric, used)

@@ -227,9 +227,10 @@ def _table(answers: Answers) -> Floats:
 
 def _area(scores: Floats, chances: Floats) -> Metric:
     """Return the area under the ROC curve by scores, each row positive by a chance."""
-    order = np.argsort(scores)
-    ordered = scores[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    positives: Counts = np.add.reduceat(chances[order], starts)
+    if (scores[1:] < scores[:-1]).any():
+        order = np.argsort(scores)
+        scores, chances = scores[order], chances[order]
+    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
+    positives: Counts = np.add.reduceat(chances, starts)
     rows = np.diff(starts, append=len(scores))
     return performance.roc_auc(positives, np.maximum(rows - positives, 0.0))
