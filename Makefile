@@ -3,8 +3,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUNTIME := $(VENV)/runtime.stamp
 DEV := $(VENV)/dev.stamp
+PEERS := nannyml evidently
 
-.PHONY: help demo serve test lint bench lock
+.PHONY: help demo serve test lint bench bench-peers lock
 
 help:
 	@echo "make demo    start everything and replay real credit data (ARGS=--exit to end)"
@@ -12,6 +13,7 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make lint    the static checks"
 	@echo "make bench   the measurements"
+	@echo "make bench-peers  the measurements against NannyML, Evidently and scipy"
 	@echo "make lock    pin the dependencies of requirements/*.in anew (needs uv)"
 
 demo: $(RUNTIME)
@@ -26,6 +28,10 @@ test: $(DEV)
 bench: $(DEV)
 	@$(PYTHON) -m tests.bench $(ARGS)
 
+# Each peer has an environment of its own, as it pins what DriftGuard needs newer.
+bench-peers: $(DEV) $(PEERS:%=$(VENV)/peers/%/stamp)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m tests.bench.peers $(VENV)/peers $(ARGS)
+
 lint: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -37,7 +43,7 @@ lint: $(DEV)
 	$(VENV)/bin/bandit -q -c pyproject.toml -r driftguard governance monitoring --severity-level medium
 
 lock:
-	cd requirements && for name in runtime dev; do \
+	cd requirements && for name in runtime dev $(PEERS:%=peers/%); do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	    --quiet --output-file $$name.txt $$name.in || exit 1; \
@@ -50,3 +56,7 @@ $(RUNTIME): requirements/runtime.txt requirements/install
 $(DEV): requirements/dev.txt requirements/install
 	@requirements/install $(VENV) requirements/dev.txt
 	@touch $(RUNTIME) $@
+
+$(VENV)/peers/%/stamp: requirements/peers/%.txt requirements/install | $(DEV)
+	@requirements/install $(VENV)/peers/$* requirements/peers/$*.txt
+	@touch $@

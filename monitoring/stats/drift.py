@@ -18,6 +18,7 @@ from monitoring.stats.report import (
 )
 from monitoring.stats.significance import holm
 from monitoring.stats.tally import Tally
+from monitoring.stats.verdicts import judge
 
 # Warning and alert threshold of each algorithm; None: measured, never judged.
 Thresholds = Mapping[str, tuple[float, float] | None]
@@ -202,18 +203,13 @@ def _judge(
     significant: bool,
 ) -> Status:
     """Return the status of a score with enough rows on both sides."""
-    if limits is None:
-        return Status.UNRATED
-    warning, alert = limits
-    powerless = reading.no_drift.family > alert
-    # A p-value holds at any number of rows. The 95 % point of a distance is a first
-    # order figure that empty bins exceed when rows are few, so it doesn't convict.
-    convincing = significant and not (powerless and reading.p_value is None)
-    if convincing and score >= alert:
-        return Status.ALERT
-    if convincing and score >= warning:
-        return Status.WARNING
-    return Status.INSUFFICIENT_DATA if powerless else Status.OK
+    return judge(
+        score,
+        limits,
+        significant=significant,
+        powerless=limits is not None and reading.no_drift.family > limits[1],
+        tested=reading.p_value is not None,
+    )
 
 
 def _report(

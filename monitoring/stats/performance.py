@@ -27,7 +27,7 @@ class Metric:
     """A metric with its 95 % interval, or the reason why it can't be computed."""
 
     value: float | None
-    n: int  # rows with a label
+    n: float  # rows with a label, or the number of them that is expected
     low: float | None = None
     high: float | None = None
     reason: str = ""  # empty if there is a value
@@ -55,12 +55,12 @@ class Drop:
     high: float
 
 
-def absent(n: int, reason: str) -> Metric:
+def absent(n: float, reason: str) -> Metric:
     """Return a metric that can't be computed."""
     return Metric(None, n, reason=reason)
 
 
-def share(hits: float, n: int, reason: str = "there are no labels") -> Metric:
+def share(hits: float, n: float, reason: str = "there are no labels") -> Metric:
     """Return a share with its Wilson score interval; None if `n` is 0.
 
     Examples
@@ -85,12 +85,16 @@ def wilson(hits: float, n: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def confusion_metrics(confusion: Ints) -> Metrics:
+# Rows, or the expected number of them where labels are known by their chances alone.
+Counts = Ints | Floats
+
+
+def confusion_metrics(confusion: Counts) -> Metrics:
     """Return the metrics of a confusion matrix, binary or macro-averaged.
 
     Parameters
     ----------
-    confusion : int array, shape (k, k)
+    confusion : int or float array, shape (k, k)
         Rows are predicted classes, columns labels; of two classes the second one is
         the positive.
 
@@ -101,14 +105,14 @@ def confusion_metrics(confusion: Ints) -> Metrics:
         in [0, 1], 1 is good.
 
     """
-    hits = np.diag(confusion)
+    hits = confusion.diagonal()
     predicted, actual = confusion.sum(1), confusion.sum(0)
     if len(confusion) == 2:
         return _binary_metrics(*confusion.ravel().tolist())
     return class_metrics(hits, predicted, actual)
 
 
-def _binary_metrics(tn: int, fn: int, fp: int, tp: int) -> Metrics:
+def _binary_metrics(tn: float, fn: float, fp: float, tp: float) -> Metrics:
     n = tn + fn + fp + tp
     recall = share(tp, tp + fn, "no label is of the positive class")
     specificity = share(tn, tn + fp, "no label is of the negative class")
@@ -128,7 +132,7 @@ def _binary_metrics(tn: int, fn: int, fp: int, tp: int) -> Metrics:
     }
 
 
-def class_metrics(hits: Ints, predicted: Ints, actual: Ints) -> Metrics:
+def class_metrics(hits: Counts, predicted: Counts, actual: Counts) -> Metrics:
     """Return accuracy and the macro averages over the classes that occur.
 
     As in scikit-learn (``average="macro", zero_division=0``): a class that is predicted
@@ -137,11 +141,11 @@ def class_metrics(hits: Ints, predicted: Ints, actual: Ints) -> Metrics:
 
     Parameters
     ----------
-    hits, predicted, actual : int arrays, shape (k,)
+    hits, predicted, actual : int or float arrays, shape (k,)
         Per class: rows rightly predicted, predicted, and labelled.
 
     """
-    n = int(actual.sum())
+    n = actual.sum().item()
     if n <= 0:
         return {name: absent(0, "there are no labels") for name in MACRO}
     occurring = (predicted > 0) | (actual > 0)
@@ -150,7 +154,7 @@ def class_metrics(hits: Ints, predicted: Ints, actual: Ints) -> Metrics:
     negatives = n - true
     specificities = _shares(n - true - guessed + tp, negatives)
     return {
-        "accuracy": share(int(tp.sum()), n),
+        "accuracy": share(tp.sum().item(), n),
         "balanced_accuracy": Metric(float(recalls[true > 0].mean()), n),
         "precision": Metric(float(_shares(tp, guessed).mean()), n),
         "recall": Metric(float(recalls.mean()), n),
@@ -169,16 +173,18 @@ MACRO = (
 )
 
 
-def _shares(part: Ints, whole: Ints) -> Floats:
+def _shares(part: Counts, whole: Counts) -> Floats:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def roc_auc(positives: Ints, negatives: Ints, blurred: Ints | None = None) -> Metric:
+def roc_auc(
+    positives: Counts, negatives: Counts, blurred: Ints | None = None
+) -> Metric:
     """Return the area under the ROC curve with its DeLong interval.
 
     Parameters
     ----------
-    positives, negatives : int arrays, shape (m,)
+    positives, negatives : int or float arrays, shape (m,)
         Labelled rows per cell, the cells in rising order of the score. Scores within a
         cell count as ties.
     blurred : int array or None
@@ -190,7 +196,7 @@ def roc_auc(positives: Ints, negatives: Ints, blurred: Ints | None = None) -> Me
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988), section 2.
 
     """
-    p, q = int(positives.sum()), int(negatives.sum())
+    p, q = positives.sum().item(), negatives.sum().item()
     if p <= 0 or q <= 0:
         return absent(p + q, _ONE_CLASS if p + q > 0 else "there are no labels")
     # Placements: the share of the other class below a row, ties by half.

@@ -1,5 +1,6 @@
 """The reference definitions against scipy, numpy and figures worked out by hand."""
 
+import json
 import math
 import warnings
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import rel_entr
@@ -24,6 +25,8 @@ from monitoring.stats.univariate import NoDataError
 RNG = np.random.default_rng(7)
 BASE = RNG.normal(size=400)
 MOVED = RNG.normal(0.3, 1.2, 300)
+# Of 1 and 3 among 1, 2, 3, 4: middle ranks in the sample and in all.
+MIDRANKS_OF_FIRST = ((0.5, 0.5), (1.0, 1.5), (1.5, 2.5), (2.0, 3.5))
 samples = st.lists(
     st.one_of(st.integers(-4, 4).map(float), st.floats(-1e4, 1e4)),
     min_size=1,
@@ -42,6 +45,7 @@ ALL = (
     univariate.wasserstein_normed,
     univariate.energy,
     univariate.cramer_von_mises,
+    univariate.anderson_darling,
     univariate.mann_whitney,
     univariate.welch_t,
 )
@@ -136,6 +140,36 @@ def test_cramer_von_mises_gives_no_p_value_under_ties() -> None:
     assert tied.p_value_method is None
 
 
+@given(samples, samples)
+def test_anderson_darling_equals_scipy(first: list[float], second: list[float]) -> None:
+    assume(len({*first, *second}) > 1 and len(first) + len(second) >= 4)
+    measure = univariate.anderson_darling(first, second)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        test = stats.anderson_ksamp([first, second], variant="midrank")
+    assert measure.statistic == pytest.approx(test.statistic, rel=1e-9)
+    assert measure.p_value == pytest.approx(test.pvalue, rel=1e-9)
+    assert 0.001 <= test.pvalue <= 0.25
+
+
+def test_anderson_darling_is_the_criterion_of_scholz_and_stephens() -> None:
+    # Their A²akN for two samples without ties, equation (3) by hand: N = 4.
+    # Ranks of the first sample 1 and 3: sum of (N M - j n)² / (j (N - j)) over n.
+    first, second = [1.0, 3.0], [2.0, 4.0]
+    terms = [(4 * m - 2 * b) ** 2 / (b * (4 - b) - 1) for m, b in MIDRANKS_OF_FIRST]
+    criterion = 3 / 4 * (sum(terms) / 4 / 2) * 2  # both sides add the same
+    measure = univariate.anderson_darling(first, second)
+    assert measure.score == pytest.approx(criterion * (1 / 2 + 1 / 2))
+
+
+def test_anderson_darling_of_a_few_values_has_no_test() -> None:
+    few = univariate.anderson_darling([0.0, 1.0], [1.0])
+    assert few.p_value is None
+    assert few.score > 0
+    equal = univariate.anderson_darling([2.0] * 30, [2.0] * 30)
+    assert (equal.score, equal.statistic, equal.p_value) == (0.0, None, None)
+
+
 @pytest.mark.parametrize("bins", ["psi", "doane"])
 def test_bins_may_be_deciles_or_doane_s(bins: univariate.Bins) -> None:
     if bins == "psi":
@@ -149,6 +183,15 @@ def test_bins_may_be_deciles_or_doane_s(bins: univariate.Bins) -> None:
     truth = np.sqrt((rel_entr(p, middle) + rel_entr(q, middle)).sum() / 2 / np.log(2))
     measure = univariate.jensen_shannon(BASE, MOVED, bins=bins)
     assert measure.score == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[-1.7e308, 1.7e308], [1e308, 1.1e308, 3.0], [1.0, 1.0, np.nextafter(1, 2)]],
+)
+def test_doane_s_bins_give_way_where_float64_ends(values: list[float]) -> None:
+    measure = univariate.hellinger(values, [1.0, 2.0], bins="doane")
+    assert measure == univariate.hellinger(values, [1.0, 2.0])
 
 
 def test_kl_divergence_is_scipy_s_entropy_after_the_fill() -> None:
@@ -386,3 +429,45 @@ def test_welch_t_from_sums_needs_two_values_and_some_spread() -> None:
     same = Curve.of(column, grid.count({"x": [2.0, 2.0]}))
     assert math.isnan(curves.welch_t(baseline, single))
     assert math.isnan(curves.welch_t(baseline, same))
+
+
+anything = st.lists(
+    st.one_of(
+        st.floats(-1.79e308, 1.79e308),
+        st.sampled_from([0.0, -0.0, 1.0, 5e-324, float("nan"), None]),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's p-value at n = 1
+@pytest.mark.parametrize("function", ALL)
+@given(first=anything, second=anything)
+def test_any_column_gives_plain_json_or_a_reason(
+    function: Callable[..., univariate.Measure],
+    first: list[float | None],
+    second: list[float | None],
+) -> None:
+    try:
+        measure = function(first, second)
+    except NoDataError:
+        return
+    assert measure.score >= 0
+    json.dumps(measure.to_json(), allow_nan=False)
+    if function in (univariate.hellinger, univariate.jensen_shannon):
+        function(first, second, bins="doane")
+
+
+texts = st.lists(st.sampled_from(["a", "b", "", "__other__", None]), max_size=40)
+
+
+@given(first=texts, second=texts)
+def test_any_category_gives_plain_json_or_a_reason(
+    first: list[str | None], second: list[str | None]
+) -> None:
+    for function in (univariate.psi, univariate.chi_square, univariate.hellinger):
+        try:
+            measure = function(first, second)
+        except NoDataError:
+            continue
+        json.dumps(measure.to_json(), allow_nan=False)
