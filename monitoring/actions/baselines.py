@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # nosec B404: our own module, no shell
+import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
