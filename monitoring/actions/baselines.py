@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 # So many first predictions become the provisional baseline of a version without one.
 PROVISIONAL_ROWS = 1_000
 FITTING_SECONDS = 120
-# Each takes a processor for seconds, and memory for all that was sent.
-FITTINGS_AT_ONCE = 2
-LONGEST_WAIT_SECONDS = 30.0
-_turns = threading.BoundedSemaphore(FITTINGS_AT_ONCE)
 # Each process takes a core and the memory of its baseline: two at once per process.
 PLACES = threading.BoundedSemaphore(2)
 PLACE_SECONDS = 30.0

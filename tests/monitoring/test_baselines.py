@@ -2,7 +2,6 @@
 
 import io
 import json
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from django.conf import LazySettings
 from django.test import Client
 from sklearn.metrics import roc_auc_score
 
 from governance.models import AuditEntry, ModelVersion
+from governance.schema import read_schema
 from monitoring.actions import baselines, standards
 from monitoring.models import Baseline
 from tests.factories import Person, make_alice, make_api_key, make_charlie
@@ -156,24 +155,6 @@ def test_a_repeated_request_gets_the_first_answer(
     late = post(client, body(version), **key)
     assert (late.status_code, late.json()) == (201, first.json())
     assert post(client, body(version)).status_code == 422
-
-
-def test_only_so_many_baselines_are_fitted_at_once(
-    client: Client,
-    version: ModelVersion,
-    settings: LazySettings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings.PROCESS = "web"
-    monkeypatch.setattr(baselines, "LONGEST_WAIT_SECONDS", 0.0)
-    with ExitStack() as others:
-        for _ in range(baselines.FITTINGS_AT_ONCE):
-            others.enter_context(baselines._turns)
-        refused = post(client, body(version))
-    assert refused.status_code == 503
-    assert int(refused["Retry-After"]) >= 1
-    assert not Baseline.objects.exists()
-    assert post(client, body(version)).status_code == 201
 
 
 @pytest.mark.parametrize(
