@@ -1,7 +1,7 @@
 """The real processes of `manage.py serve`, for tests that use or kill them."""
 
+import contextlib
 import os
-import queue
 import signal
 import socket
 import subprocess
@@ -30,7 +30,6 @@ class RunningServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
-        self._queue: queue.Queue[str] = queue.Queue()
         self._variables = variables
         self.process: subprocess.Popen[str]
 
@@ -96,7 +95,12 @@ class RunningServer:
 
     def find(self, words: str) -> list[psutil.Process]:
         """Return the processes whose command line contains ``words``, oldest first."""
-        found = [p for p in self.processes() if words in " ".join(p.cmdline())]
+        found = []
+        for process in self.processes():
+            # A process may end, or wait to be buried, while we look at it.
+            with contextlib.suppress(psutil.Error):
+                if words in " ".join(process.cmdline()):
+                    found.append(process)
         return sorted(found, key=lambda process: process.create_time())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # nosec B404: our own module, no shell
+import subprocess  # nosec B404
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 # So many first predictions become the provisional baseline of a version without one.
 PROVISIONAL_ROWS = 1_000
 FITTING_SECONDS = 120
+# Each process takes a core and the memory of its baseline: two at once per process.
+PLACES = threading.BoundedSemaphore(2)
+PLACE_SECONDS = 30.0
 _MODULE = "monitoring.stats.apart"
 _ERRORS = {
     error.code: error
@@ -287,7 +291,21 @@ def _fit_apart(form: str, body: bytes, version: ModelVersion) -> _Answer:
 
 
 def _run(head: Mapping[str, Any], body: bytes) -> bytes:
-    """Ask the fitting process; it ends with the answer, and its memory with it."""
+    """Ask the fitting process; it ends with the answer, and its memory with it.
+
+    Raises UnavailableError if no place becomes free in time.
+    """
+    if not PLACES.acquire(timeout=PLACE_SECONDS):
+        raise exceptions.UnavailableError(
+            "Other baselines are being read; send this one again in a while."
+        )
+    try:
+        return _ask(head, body)
+    finally:
+        PLACES.release()
+
+
+def _ask(head: Mapping[str, Any], body: bytes) -> bytes:
     request = json.dumps(head).encode() + b"\n" + body
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:

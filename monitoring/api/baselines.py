@@ -28,7 +28,7 @@ from governance.models import ModelVersion, RegisteredModel
 from monitoring.actions import baselines
 from monitoring.api import live
 from monitoring.api.drift import MODEL_ID, model_parameter
-from monitoring.api.repeats import once
+from monitoring.api.repeats import answered_before, once
 from monitoring.models import Baseline
 
 READ, WRITE = "mlops:read", "mlops:write"
@@ -203,6 +203,9 @@ class BaselinesView(ApiView):
         # The parser hands the bytes on; the stubs know of JSON only.
         data: Any = request.data
         body = bytes(data)
+        before = answered_before(request, self.credential, body)
+        if before is not None:
+            return before
         form, head = _head(request, body)
         version = self._version(head)
         label = _label(head)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.utils import encoders
 
 from governance.actions.credentials import Credential
-from monitoring.ingest import Answer, idempotency
+from monitoring.ingest import Answer, Key, idempotency
 
 
 def once(
@@ -25,16 +25,9 @@ def once(
 
     What it did and the key of the request are committed together.
     """
-    text = request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if text is None:
+    key = _key_of(request, credential, body)
+    if key is None:
         return act()
-    key = idempotency.make_key(
-        credential.organization_id,
-        text,
-        str(request.method).encode(),
-        request.get_full_path().encode(),
-        body,
-    )
     with transaction.atomic(), connection.cursor() as cursor:
         kept = idempotency.claim(cursor, {key: None}).get(key.identity)
         if kept is not None:
@@ -44,6 +37,34 @@ def once(
         answer = Answer(response.status_code, content)
         idempotency.finish(cursor, key, answer)
         return _said(answer)
+
+
+def answered_before(
+    request: Request, credential: Credential, body: bytes
+) -> HttpResponse | None:
+    """Return the first answer to this request, before any work is done for it again.
+
+    None means that there is none yet: `once` has to look again when it stores.
+    """
+    key = _key_of(request, credential, body)
+    if key is None:
+        return None
+    with connection.cursor() as cursor:
+        known = idempotency.find(cursor, key)
+    return None if known is None else _said(known)
+
+
+def _key_of(request: Request, credential: Credential, body: bytes) -> Key | None:
+    text = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if text is None:
+        return None
+    return idempotency.make_key(
+        credential.organization_id,
+        text,
+        str(request.method).encode(),
+        request.get_full_path().encode(),
+        body,
+    )
 
 
 def _said(answer: Answer) -> HttpResponse:

@@ -95,6 +95,11 @@ _KEPT = """
     SELECT organization_id, key, digest, status, response
     FROM monitoring_idempotencykey WHERE (organization_id, key) IN %s
 """
+_FIND = """
+    SELECT digest, status, response FROM monitoring_idempotencykey
+    WHERE organization_id = %s AND key = %s
+    AND created_at >= now() - interval '24 hours'
+"""
 _FINISH = """
     UPDATE monitoring_idempotencykey SET status = %s, response = %s
     WHERE organization_id = %s AND key = %s
@@ -149,6 +154,24 @@ def _kept(
         (organization_id, text): Kept(bytes(digest), Answer(status, bytes(body)))
         for organization_id, text, digest, status, body in cursor.fetchall()
     }
+
+
+def find(cursor: CursorWrapper, key: Key) -> Answer | None:
+    """Return what the request was answered before, None if it never was.
+
+    It claims nothing: for requests that have much to do before they store anything.
+
+    Raises
+    ------
+    IdempotencyMismatchError
+        The key was used with another request.
+    """
+    cursor.execute(_FIND, key.identity)
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    digest, status, body = found
+    return Kept(bytes(digest), Answer(status, bytes(body))).replay(key)
 
 
 def finish(cursor: CursorWrapper, key: Key, answer: Answer) -> None:

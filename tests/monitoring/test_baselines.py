@@ -13,7 +13,8 @@ from django.test import Client
 from sklearn.metrics import roc_auc_score
 
 from governance.models import AuditEntry, ModelVersion
-from monitoring.actions import standards
+from governance.schema import read_schema
+from monitoring.actions import baselines, standards
 from monitoring.models import Baseline
 from tests.factories import Person, make_alice, make_api_key, make_charlie
 from tests.monitoring import traffic
@@ -147,6 +148,13 @@ def test_a_repeated_request_gets_the_first_answer(
     other = post(client, body(version, version="v2"), **key)
     assert other.status_code == 422
     assert other.json()["code"] == "idempotency_mismatch"
+    # Not even fitted again: by now the schema would refuse it.
+    strict = {"features": ["height"], "schema_mode": "strict"}
+    version.schema_definition = read_schema(strict).to_json()
+    version.save(update_fields=["schema_definition"])
+    late = post(client, body(version), **key)
+    assert (late.status_code, late.json()) == (201, first.json())
+    assert post(client, body(version)).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -257,6 +265,23 @@ def test_a_web_process_fits_in_a_process_of_its_own(
     again = post(client, body(version))
     assert again.status_code == 201  # the same baseline, byte for byte
     assert Baseline.objects.count() == 1
+
+
+def test_no_more_baselines_are_fitted_at_once_than_there_are_places(
+    client: Client,
+    version: ModelVersion,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.PROCESS = "web"
+    monkeypatch.setattr(baselines, "PLACE_SECONDS", 0.01)
+    taken = [baselines.PLACES.acquire() for _ in range(2)]
+    answer = post(client, body(version))
+    for _ in taken:
+        baselines.PLACES.release()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert not Baseline.objects.exists()
+    assert post(client, body(version)).status_code == 201
 
 
 def test_charlie_sees_as_much_as_of_a_model_that_does_not_exist(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from governance.exceptions import MalformedError
+from governance.exceptions import InvalidError, MalformedError
 from governance.schema import Schema
 from monitoring.stats import apart
 
@@ -43,6 +43,11 @@ def parquet(**columns: object) -> bytes:
 def test_a_table_has_no_value_that_json_could_not_have(form: str, body: bytes) -> None:
     with pytest.raises(MalformedError, match="'a'"):
         apart.fit(form, body, Schema())
+
+
+def test_a_table_names_each_column_once() -> None:
+    with pytest.raises(InvalidError, match="same name"):
+        apart.fit(apart.CSV, b"a,a\n1,2\n", Schema())
 
 
 def test_a_table_without_them_is_fitted() -> None:
