@@ -13,7 +13,7 @@ from django.test import Client
 from sklearn.metrics import roc_auc_score
 
 from governance.models import AuditEntry, ModelVersion
-from governance.schema import read_schema
+from governance.schema import Schema
 from monitoring.actions import baselines, standards
 from monitoring.models import Baseline
 from tests.factories import Person, make_alice, make_api_key, make_charlie
@@ -150,7 +150,7 @@ def test_a_repeated_request_gets_the_first_answer(
     assert other.json()["code"] == "idempotency_mismatch"
     # Not even fitted again: by now the schema would refuse it.
     strict = {"features": ["height"], "schema_mode": "strict"}
-    version.schema_definition = read_schema(strict).to_json()
+    version.schema_definition = Schema.from_json(strict).to_json()
     version.save(update_fields=["schema_definition"])
     late = post(client, body(version), **key)
     assert (late.status_code, late.json()) == (201, first.json())
