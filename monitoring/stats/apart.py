@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import sys
 from collections.abc import Mapping
@@ -199,3 +200,6 @@ def _refuse(sink: IO[bytes], error: GovernanceError) -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     main(sys.stdin.buffer, sys.stdout.buffer)
+    sys.stdout.flush()
+    # At an ordinary exit Arrow aborts if its threads have only just begun.
+    os._exit(0)

@@ -66,3 +66,17 @@ def test_a_small_file_that_takes_too_much_memory_is_refused() -> None:
         check=True,
     )
     assert json.loads(done.stdout)["error"] == "too_large"
+
+
+def test_the_process_ends_well_even_if_it_has_hardly_begun() -> None:
+    # Arrow's threads, still beginning, made every other such process abort.
+    head = {"do": "fit", "form": apart.PARQUET, "schema": Schema().to_json()}
+    request = json.dumps(head).encode() + b"\n" + parquet(a=pa.array([b"\xff"]))
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-m", "monitoring.stats.apart"],
+            input=request,
+            capture_output=True,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert json.loads(done.stdout)["error"] == "invalid"
