@@ -45,7 +45,7 @@ lint: $(DEV)
 lock:
 	cd requirements && for name in runtime dev $(PEERS:%=peers/%); do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-strip-extras --no-annotate --no-header \
 	    --quiet --output-file $$name.txt $$name.in || exit 1; \
 	done
 
