@@ -21,3 +21,18 @@ def shared_secret(**_: Any) -> list[CheckMessage]:
             id="driftguard.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def shared_signing_key(**_: Any) -> list[CheckMessage]:
+    """Ask for a shared signing key likewise: one installation, one signature."""
+    if settings.EMBEDDED or settings.SIGNING_KEY:
+        return []
+    return [
+        Warning(
+            "SIGNING_KEY is not set: this machine made a signing key of its own.",
+            hint="Give every process on every machine the same key (openssl rand "
+            "-base64 32); otherwise checkpoints and permits bear several signatures.",
+            id="driftguard.W002",
+        )
+    ]

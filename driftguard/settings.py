@@ -86,6 +86,11 @@ JWT_SIGNING_KEY = environment.text(
     "JWT_SIGNING_KEY",
     hashlib.sha256(b"driftguard access tokens\0" + SECRET_KEY.encode()).hexdigest(),
 )
+# Checkpoints of the audit trail and permits are signed with an Ed25519 key: 32 bytes in
+# Base64. Without one here it is made once and kept in the data directory.
+SIGNING_KEY = environment.text("SIGNING_KEY")
+# The public keys that were in use before it, so that what they signed stays good.
+SIGNING_KEYS_BEFORE = environment.words("SIGNING_KEYS_BEFORE", [])
 # How long a login is good for services, and how long they may renew it.
 ACCESS_TOKEN_DAYS = environment.integer("ACCESS_TOKEN_DAYS", 30, minimum=1)
 REFRESH_TOKEN_DAYS = environment.integer("REFRESH_TOKEN_DAYS", 90, minimum=1)
