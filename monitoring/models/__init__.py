@@ -1,3 +1,4 @@
+from monitoring.models.alerts import AlertConfig
 from monitoring.models.analyses import LiveResult
 from monitoring.models.baselines import Baseline
 from monitoring.models.predictions import (
@@ -15,6 +16,7 @@ from monitoring.models.profiles import (
 )
 
 __all__ = [
+    "AlertConfig",
     "Baseline",
     "GroundTruth",
     "IdempotencyKey",
