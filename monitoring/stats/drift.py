@@ -18,7 +18,7 @@ from monitoring.stats.report import (
 )
 from monitoring.stats.significance import holm
 from monitoring.stats.tally import Tally
-from monitoring.stats.verdicts import judge
+from monitoring.stats.verdicts import ALPHA, MIN_ROWS, judge
 
 # Warning and alert threshold of each algorithm; None: measured, never judged.
 Thresholds = Mapping[str, tuple[float, float] | None]
@@ -27,15 +27,36 @@ VOTING = frozenset({"psi", "ks_test", "chi_square"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
+class Rules:
+    """How columns are measured and judged.
+
+    Attributes
+    ----------
+    thresholds : mapping of str to (warning, alert) or None
+        The algorithms to measure; None: shown without a verdict.
+    voting : collection of str
+        Algorithms that make the status of a column and of the report.
+    alpha : float
+        Level of the significance gate, in (0, 1).
+    min_rows : int
+        Fewest values on either side for a verdict.
+    importances : mapping of str to float, optional
+        Of the columns, as shares; equal if unknown.
+    apart : collection of str
+        Columns that aren't inputs of the model, such as its score: measured, but
+        without a part in the report's status, summaries, maxima and lists.
+    """
+
     thresholds: Thresholds
-    voting: Collection[str]
-    alpha: float
-    min_rows: int
+    voting: Collection[str] = VOTING
+    alpha: float = ALPHA
+    min_rows: int = MIN_ROWS
+    importances: Mapping[str, float] | None = None
+    apart: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Measured:
+class Measured:
     """A column's figures before they are judged."""
 
     column: NumericColumn | CategoricalColumn
@@ -50,8 +71,8 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
     *,
     thresholds: Thresholds,
     importances: Mapping[str, float] | None = None,
-    alpha: float = 0.05,
-    min_rows: int = 30,
+    alpha: float = ALPHA,
+    min_rows: int = MIN_ROWS,
     voting: Collection[str] = VOTING,
     apart: Collection[str] = (),
 ) -> DriftReport:
@@ -68,53 +89,47 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
         The active baseline.
     window : Tally
         The window's counts on that grid.
-    thresholds : mapping of str to (warning, alert) or None
-        The algorithms to measure; None: shown without a verdict.
-    importances : mapping of str to float, optional
-        Of the columns, as shares; equal if unknown.
-    alpha : float
-        Level of the significance gate, in (0, 1).
-    min_rows : int
-        Fewest values on either side for a verdict.
-    voting : collection of str
-        Algorithms that make the status of a column and of the report.
-    apart : collection of str
-        Columns that aren't inputs of the model, such as its score: measured, but
-        without a part in the report's status, summaries, maxima and lists.
+    thresholds, importances, alpha, min_rows, voting, apart
+        See `Rules`.
 
     """
-    rules = _Rules(thresholds, voting, alpha, min_rows)
-    measured = _measure(grid, window, rules)
-    inputs = [name for name in grid.columns if name not in apart]
-    shares = importances or dict.fromkeys(inputs, 1 / max(len(inputs), 1))
-    corrected = _corrected(measured)
-    columns = {}
-    for found in measured:
-        name = found.column.name
-        importance = shares.get(name, 0.0) if name in inputs else None
-        columns[name] = _column(found, corrected, importance, rules)
-    return _report(columns, inputs, rules)
+    rules = Rules(thresholds, voting, alpha, min_rows, importances, apart)
+    return judged(measured(grid, window, rules), rules)
 
 
-def _measure(grid: Grid, window: Tally, rules: _Rules) -> list[_Measured]:
+def measured(grid: Grid, window: Tally, rules: Rules) -> list[Measured]:
+    """Return what counts say of every column of the grid."""
     pairs = [
         (column, pair_of(column, grid.baseline, window))
         for column in grid.columns.values()
     ]
     sizes = [min(pair.n, pair.n_baseline) for _, pair in pairs]
-    judged = sum(size >= rules.min_rows for size in sizes)
+    several = max(sum(size >= rules.min_rows for size in sizes), 1)
     return [
-        _Measured(
+        Measured(
             column,
             pair,
-            pair.read(rules.thresholds, max(judged, 1)) if size > 0 else {},
+            pair.read(rules.thresholds, several) if size > 0 else {},
             size >= rules.min_rows,
         )
         for (column, pair), size in zip(pairs, sizes, strict=True)
     ]
 
 
-def _corrected(measured: Iterable[_Measured]) -> dict[str, dict[str, float]]:
+def judged(columns: Sequence[Measured], rules: Rules) -> DriftReport:
+    """Return the verdicts on measured columns, all of one window."""
+    inputs = [c.column.name for c in columns if c.column.name not in rules.apart]
+    shares = rules.importances or dict.fromkeys(inputs, 1 / max(len(inputs), 1))
+    corrected = _corrected(columns)
+    found = {}
+    for one in columns:
+        name = one.column.name
+        importance = shares.get(name, 0.0) if name in inputs else None
+        found[name] = _column(one, corrected, importance, rules)
+    return _report(found, inputs, rules)
+
+
+def _corrected(measured: Iterable[Measured]) -> dict[str, dict[str, float]]:
     """Return algorithm → column → p-value after Holm over the columns judged."""
     families: dict[str, dict[str, float]] = {}
     for found in measured:
@@ -125,10 +140,10 @@ def _corrected(measured: Iterable[_Measured]) -> dict[str, dict[str, float]]:
 
 
 def _column(
-    found: _Measured,
+    found: Measured,
     corrected: Mapping[str, Mapping[str, float]],
     importance: float | None,
-    rules: _Rules,
+    rules: Rules,
 ) -> ColumnDrift:
     column, pair = found.column, found.pair
     direction = pair.direction() if found.readings else None
@@ -160,8 +175,8 @@ def _result(
     name: str,
     reading: Reading,
     p_value: float | None,
-    found: _Measured,
-    rules: _Rules,
+    found: Measured,
+    rules: Rules,
     direction: str | None,
 ) -> AlgorithmResult:
     limits = rules.thresholds[name]
@@ -170,7 +185,7 @@ def _result(
         significant = p_value < rules.alpha
     else:
         significant = found.enough and reading.score > reading.no_drift.family
-    low = high = Status.INSUFFICIENT_DATA
+    low = high = Status.FAILED if reading.failed else Status.INSUFFICIENT_DATA
     if reading.measurable and found.enough:
         low = _judge(reading.score, reading, limits, significant)
         high = _judge(reading.high, reading, limits, significant)
@@ -193,6 +208,7 @@ def _result(
         low_counts=reading.low_counts,
         votes=name in rules.voting,
         direction=direction,
+        reason=reading.reason,
     )
 
 
@@ -213,7 +229,7 @@ def _judge(
 
 
 def _report(
-    columns: Mapping[str, ColumnDrift], inputs: Sequence[str], rules: _Rules
+    columns: Mapping[str, ColumnDrift], inputs: Sequence[str], rules: Rules
 ) -> DriftReport:
     judged = [columns[name] for name in inputs]
     summaries = {
@@ -239,7 +255,7 @@ def _report(
     )
 
 
-def _summary(name: str, columns: Sequence[ColumnDrift], rules: _Rules) -> Summary:
+def _summary(name: str, columns: Sequence[ColumnDrift], rules: Rules) -> Summary:
     found = {c.name: c.algorithms[name] for c in columns if name in c.algorithms}
     scores = {key: r.score for key, r in found.items() if r.score is not None}
     p_values = [r.p_value_corrected for r in found.values()]

@@ -41,6 +41,8 @@ class Reading:
     p_value_method: str | None = None
     low_counts: bool = False
     measurable: bool = True
+    failed: bool = False
+    reason: str = ""  # why nothing was measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)

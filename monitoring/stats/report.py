@@ -20,6 +20,7 @@ class Status(StrEnum):
     INSUFFICIENT_DATA = "insufficient_data"
     NO_DATA = "no_data"
     UNRATED = "unrated"
+    FAILED = "failed"
 
 
 _SEVERITY = {Status.OK: 0, Status.WARNING: 1, Status.ALERT: 2}
@@ -54,6 +55,7 @@ class AlgorithmResult:
     low_counts: bool = False
     votes: bool = False
     direction: str | None = None
+    reason: str = ""  # why there is no score
 
     @property
     def drift(self) -> bool:
