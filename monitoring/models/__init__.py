@@ -1,5 +1,10 @@
 from monitoring.models.alerts import AlertConfig
-from monitoring.models.analyses import LiveResult
+from monitoring.models.analyses import (
+    AnalysisRun,
+    DriftResult,
+    LiveResult,
+    StreamState,
+)
 from monitoring.models.baselines import Baseline
 from monitoring.models.predictions import (
     GroundTruth,
@@ -17,7 +22,9 @@ from monitoring.models.profiles import (
 
 __all__ = [
     "AlertConfig",
+    "AnalysisRun",
     "Baseline",
+    "DriftResult",
     "GroundTruth",
     "IdempotencyKey",
     "LiveResult",
@@ -28,4 +35,5 @@ __all__ = [
     "Receipt",
     "Segment",
     "SegmentedReceipt",
+    "StreamState",
 ]
