@@ -53,7 +53,8 @@ class LoginForm(AuthenticationForm):
         return error
 
     def confirm_login_allowed(self, user: Any) -> None:
-        if not user.is_active or not Membership.objects.filter(user=user).exists():
+        memberships = Membership.objects.in_effect().filter(user=user)
+        if not user.is_active or not memberships.exists():
             raise ValidationError(
                 self.error_messages["invalid_login"], code="invalid_login"
             )

@@ -37,9 +37,11 @@ class Person:
 
     @property
     def actor(self) -> Actor:
-        roles = Membership.objects.filter(
-            user=self.user, organization=self.organization
-        ).values_list("role", flat=True)
+        roles = (
+            Membership.objects.in_effect()
+            .filter(user=self.user, organization=self.organization)
+            .values_list("role", flat=True)
+        )
         return Actor(
             type="user",
             id=str(self.user.pk),

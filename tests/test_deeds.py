@@ -12,6 +12,8 @@ NO_DECISION = {
     "governance/actions/credentials.py": {
         "authenticate",
         "forget",
+        "home_of",
+        "organizations_of",
         "roles_of",
         "scopes_of",
         "scopes_with_implied",
@@ -19,7 +21,7 @@ NO_DECISION = {
     "governance/actions/limits.py": {"hit", "purge"},
     "governance/actions/policies.py": {"content_hash"},
     # A user of no organization yet: there is no trail to tell.
-    "governance/actions/organizations.py": {"create_user"},
+    "governance/actions/organizations.py": {"create_user", "roles_of_person"},
     "governance/actions/registry.py": {"author_of", "slug_of", "note_traffic"},
     "governance/actions/risk.py": {"cause_of"},
     "governance/actions/sessions.py": {"organization_for"},

@@ -69,7 +69,7 @@ def _person(person: Person, password: str) -> User:
 
 
 def _organization(owner: User) -> Organization:
-    owned = Membership.objects.filter(user=owner, role=Role.OWNER)
+    owned = Membership.objects.in_effect().filter(user=owner, role=Role.OWNER)
     membership = owned.select_related("organization").first()
     if membership is not None:
         return membership.organization

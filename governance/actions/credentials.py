@@ -15,7 +15,14 @@ from django.utils import timezone
 from governance import keys, tokens
 from governance.actions.audit import Actor
 from governance.exceptions import NotAuthenticatedError, PermissionDeniedError
-from governance.models import ApiKey, Membership, TokenSession
+from governance.models import (
+    ApiKey,
+    Membership,
+    Organization,
+    TokenSession,
+    User,
+)
+from governance.models.organizations import MembershipQuerySet
 
 Role = Membership.Role
 
@@ -165,7 +172,7 @@ def _grant_of_key(text: str, digest: bytes) -> _Grant:
     if prefix is None:
         raise NotAuthenticatedError
     # A key acts for its owner: it ends with the owner's membership.
-    membership = Membership.objects.filter(
+    membership = Membership.objects.in_effect().filter(
         organization=OuterRef("organization"), user=OuterRef("owner")
     )
     key = (
@@ -228,11 +235,35 @@ def _grant_of_token(text: str) -> _Grant:
 
 
 def roles_of(user_id: int, organization_id: int) -> frozenset[str]:
-    """Return every role that a person holds in an organization."""
+    """Return every role that a person holds in an organization, and that counts."""
     return frozenset(
         Membership.objects.for_organization(organization_id)
+        .in_effect()
         .filter(user=user_id)
         .values_list("role", flat=True)
+    )
+
+
+def organizations_of(user: User) -> list[Organization]:
+    """Return where a person has a role that counts, the first joined first."""
+    here = Membership.objects.in_effect().filter(
+        user=user, organization=OuterRef("organization")
+    )
+    rows = _first_joined(user).filter(Exists(here)).select_related("organization")
+    return list({row.organization_id: row.organization for row in rows}.values())
+
+
+def home_of(user: User) -> int | None:
+    """Return the id of the organization that a person joined first, left or not."""
+    first = _first_joined(user).first()
+    return first.organization_id if first else None
+
+
+def _first_joined(user: User) -> MembershipQuerySet:
+    """Order all roles of a person that have ever counted by when they were given."""
+    never = Q(needs_confirmation=True, confirmed_at=None)
+    return (
+        Membership.objects.filter(user=user).exclude(never).order_by("granted_at", "pk")
     )
 
 

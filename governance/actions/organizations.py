@@ -23,6 +23,7 @@ from governance.exceptions import (
     fault,
 )
 from governance.models import ApiKey, Membership, Organization, TokenSession, User
+from governance.models.organizations import VOTING_ROLES
 
 Role = Membership.Role
 
@@ -42,7 +43,7 @@ def create_organization(
     )
     policies.create_default(organization, actor=actor)
     if owner is not None:
-        _grant(organization, owner, Role.OWNER, actor=actor)
+        grant(organization, owner, Role.OWNER, actor=actor)
     return organization
 
 
@@ -88,7 +89,7 @@ def register_organization(
         name=f"{name} (service)",
         is_service=True,
     )
-    _grant(organization, service, Role.MODEL_OWNER, actor=actor)
+    grant(organization, service, Role.MODEL_OWNER, actor=actor)
     key, text = _insert_api_key(
         organization, name="First key", owner=service, actor=actor
     )
@@ -130,21 +131,43 @@ def create_user(
 def add_member(
     organization: Organization, *, user: User, role: str, actor: Actor | None
 ) -> Membership:
-    """Give a person a role; needs the role owner. Raises AlreadyExistsError."""
-    _require_owner(organization, actor)
-    return _grant(organization, user, role, actor=actor)
+    """Give a member another role; the system gives one to anybody.
+
+    Needs the role owner. Who is no member yet is invited instead, and says yes: else
+    ConflictError. Raises AlreadyExistsError if the person has the role. A voting role
+    counts only once a second person has confirmed it, unless the organization has had
+    two people at the most; nobody gives one to themselves.
+    """
+    require_owner(organization, actor)
+    members = Membership.objects.for_organization(organization).active()
+    if actor is not None and not members.filter(user=user).exists():
+        raise ConflictError("Who is no member yet has to be invited.")
+    return grant(organization, user, role, actor=actor)
 
 
-def _grant(
+@deed
+def grant(
     organization: Organization, user: User, role: str, *, actor: Actor | None
 ) -> Membership:
+    """Give a role, whoever asks: the caller has checked that they may.
+
+    Locks the organization, so that two people at once don't both count as the second.
+    """
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    giver = actor.user_id if actor else None
+    is_voting = role in VOTING_ROLES
+    if is_voting and giver == user.pk:
+        raise ConflictError("Nobody gives a voting role to themselves.")
     try:
         with transaction.atomic():
             membership = Membership.objects.create(
                 organization=organization,
                 user=user,
                 role=Role(role),
-                granted_by_id=actor.user_id if actor else None,
+                granted_by_id=giver,
+                needs_confirmation=is_voting
+                and giver is not None
+                and _people_with(organization, user) > 2,
             )
     except IntegrityError:
         raise AlreadyExistsError(f"{user} has the role {role} already.") from None
@@ -153,29 +176,98 @@ def _grant(
         actor=actor,
         action="member.added",
         object=user,
-        after={"email": user.email, "role": role},
+        after={
+            "email": user.email,
+            "role": role,
+            "needs_confirmation": membership.needs_confirmation,
+        },
     )
+    transaction.on_commit(credentials.forget)
     return membership
 
 
-@deed
-def remove_member(membership: Membership, *, actor: Actor | None) -> None:
-    """Take a role away; needs the role owner.
+def _people_with(organization: Organization, user: User) -> int:
+    """Count the people who have ever been members, with `user`; keys aren't people."""
+    people = Membership.objects.for_organization(organization).filter(
+        user__is_service=False
+    )
+    return len({user.pk, *people.values_list("user", flat=True)})
 
-    With the last role the person's sessions in the organization end, and the keys that
-    they own stop working.
+
+@deed
+def confirm_member(membership: Membership, *, actor: Actor) -> Membership:
+    """Say as the second person that somebody shall have a voting role.
+
+    It counts from now on, not on what was opened before. Needs the role owner or
+    compliance officer, by a person who neither gave the role nor gets it: else
+    PermissionDeniedError. Raises ConflictError if nothing waits to be confirmed.
     """
-    organization, user = membership.organization, membership.user
-    _require_owner(organization, actor)
-    owners = Membership.objects.for_organization(organization).select_for_update()
-    if list(owners.filter(role=Role.OWNER)) == [membership]:
-        raise ConflictError("An organization keeps at least one owner.")
-    membership.delete()
+    membership = _locked(membership)
+    organization = membership.organization
+    roles = roles_of_person(organization, actor)
+    if roles.isdisjoint({Role.OWNER, Role.COMPLIANCE_OFFICER}):
+        raise refused(organization, actor, "the role owner or compliance officer")
+    if actor.user_id in {membership.user_id, membership.granted_by_id}:
+        raise refused(organization, actor, "a second person")
+    if membership.granted_by_id == membership.user_id:
+        raise ConflictError("Nobody votes in a role that they gave themselves.")
+    if not (membership.is_active and membership.is_unconfirmed):
+        raise ConflictError("Nothing waits for a second person here.")
+    membership.confirmed_by_id = actor.user_id
+    membership.confirmed_at = timezone.now()
+    membership.save(update_fields=["confirmed_by", "confirmed_at"])
     record(
         organization,
         actor=actor,
-        action="member.removed",
+        action="member.confirmed",
+        object=membership.user,
+        after={"email": membership.user.email, "role": membership.role},
+    )
+    transaction.on_commit(credentials.forget)
+    return membership
+
+
+def _locked(membership: Membership) -> Membership:
+    found: Membership = (
+        Membership.objects.for_organization(membership.organization_id)
+        .select_for_update(of=("self",))
+        .select_related("organization", "user")
+        .get(pk=membership.pk)
+    )
+    return found
+
+
+@deed
+def end_member(
+    membership: Membership, *, actor: Actor | None, reason: str = ""
+) -> Membership:
+    """End a role, which stays on record; needs the role owner, or is one's own.
+
+    With the last role the person's sessions in the organization end, and the keys that
+    they own stop working. Raises ConflictError for the last owner, and if the role has
+    ended before.
+    """
+    organization = membership.organization
+    # Whoever ends a role waits here, so that two owners can't end each other's.
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    membership = _locked(membership)
+    user = membership.user
+    if actor is None or actor.type != "user" or actor.user_id != user.pk:
+        require_owner(organization, actor)
+    if not membership.is_active:
+        raise ConflictError("The role has ended already.")
+    owners = Membership.objects.for_organization(organization).active()
+    if list(owners.filter(role=Role.OWNER)) == [membership]:
+        raise ConflictError("An organization keeps at least one owner.")
+    membership.ended_by_id = actor.user_id if actor else None
+    membership.ended_at = timezone.now()
+    membership.save(update_fields=["ended_by", "ended_at"])
+    record(
+        organization,
+        actor=actor,
+        action="member.ended",
         object=user,
+        reason=reason,
         before={"email": user.email, "role": membership.role},
     )
     if not credentials.roles_of(user.pk, organization.pk):
@@ -183,6 +275,7 @@ def remove_member(membership: Membership, *, actor: Actor | None) -> None:
             user=user, revoked_at=None
         ).update(revoked_at=timezone.now())
     transaction.on_commit(credentials.forget)
+    return membership
 
 
 @deed
@@ -201,7 +294,7 @@ def create_api_key(
     People with the role owner make keys, keys don't. Nothing but the text's SHA-256 is
     kept.
     """
-    _require_owner(organization, actor)
+    require_owner(organization, actor)
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in credentials.SCOPES]:
         raise InvalidError(
@@ -270,7 +363,7 @@ def revoke_api_key(key: ApiKey, *, actor: Actor | None, reason: str = "") -> Api
     """
     key = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
     if actor is None or actor.type != "user" or actor.user_id != key.owner_id:
-        _require_owner(key.organization, actor)
+        require_owner(key.organization, actor)
     if key.revoked_at is not None:
         return key
     key.revoked_at = timezone.now()
@@ -287,20 +380,29 @@ def revoke_api_key(key: ApiKey, *, actor: Actor | None, reason: str = "") -> Api
     return key
 
 
-def _require_owner(organization: Organization, actor: Actor | None) -> None:
+def require_owner(organization: Organization, actor: Actor | None) -> None:
     """Refuse everybody but the system and people with the role owner, by the table."""
-    if actor is None:
-        return
-    if actor.type == "user" and actor.user_id is not None:
-        roles = credentials.roles_of(actor.user_id, organization.pk)
-        if Role.OWNER in roles:
-            return
+    if actor is not None and Role.OWNER not in roles_of_person(organization, actor):
+        raise refused(organization, actor, "a person with the role owner")
+
+
+def roles_of_person(organization: Organization, actor: Actor) -> frozenset[str]:
+    """Return the roles of an actor who is a person; keys act in none."""
+    if actor.type != "user" or actor.user_id is None:
+        return frozenset()
+    return credentials.roles_of(actor.user_id, organization.pk)
+
+
+def refused(
+    organization: Organization, actor: Actor, needed: str
+) -> PermissionDeniedError:
+    """Record an attempt that lacks what it needs; return the error to raise."""
     record(
         organization,
         actor=actor,
         action="permission.denied",
         object=Subject("organization", str(organization.pk), str(organization)),
         outcome="denied",
-        reason="needs the role owner",
+        reason=f"needs {needed}",
     )
-    raise PermissionDeniedError("This needs a person with the role owner.")
+    return PermissionDeniedError(f"This needs {needed}.")

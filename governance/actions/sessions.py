@@ -33,22 +33,24 @@ class Tokens:
 def organization_for(user: User, named: str | None) -> Organization:
     """Return the organization that a user signs in to.
 
-    `named` is its slug or id; it may be missing where there is only one. Raises
-    PermissionDeniedError if the user doesn't belong to it, or to any.
+    `named` is its slug or id. Without it: their home, which is where they became a
+    member first, so that joining another one changes no login that worked before. Who
+    has left their home and belongs to several has to name one:
+    OrganizationRequiredError. Raises PermissionDeniedError if the user doesn't belong
+    to it, or to any.
     """
-    memberships = Membership.objects.filter(user=user).select_related("organization")
-    found = {one.organization_id: one.organization for one in memberships}
+    found = credentials.organizations_of(user)
     if named is not None:
-        for organization in found.values():
+        for organization in found:
             if named in {organization.slug, str(organization.pk)}:
                 return organization
         raise PermissionDeniedError("You belong to no organization of this name.")
     if not found:
         raise PermissionDeniedError("You belong to no organization yet.")
-    if len(found) > 1:
-        slugs = sorted(organization.slug for organization in found.values())
+    if len(found) > 1 and found[0].pk != credentials.home_of(user):
+        slugs = sorted(organization.slug for organization in found)
         raise OrganizationRequiredError(extra={"organizations": slugs})
-    return next(iter(found.values()))
+    return found[0]
 
 
 @deed
@@ -72,7 +74,7 @@ def start(user: User, organization: Organization, *, actor: Actor) -> Tokens:
 @deed
 def record_failure(email: str, *, actor: Actor, reason: str) -> None:
     """Remember a failed login in the trails of the user's organizations, if any."""
-    memberships = Membership.objects.filter(user__email__iexact=email)
+    memberships = Membership.objects.active().filter(user__email__iexact=email)
     for pk in sorted(set(memberships.values_list("organization_id", flat=True))):
         record(
             pk,
@@ -113,7 +115,7 @@ def change_password(user: User, password: str, *, actor: Actor) -> None:
 
 
 def _record_everywhere(user: User, action: str, *, actor: Actor) -> None:
-    memberships = Membership.objects.filter(user=user)
+    memberships = Membership.objects.active().filter(user=user)
     for pk in sorted(set(memberships.values_list("organization_id", flat=True))):
         record(pk, actor=actor, action=action, object=user)
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
 )
 
@@ -23,7 +24,7 @@ from governance.admin.addresses import changelist
 from governance.admin.display import Badge, ago, code
 from governance.admin.tenancy import Role, TenantAdmin, actor_of, seat_of
 from governance.exceptions import GovernanceError
-from governance.models import ApiKey, Membership, User
+from governance.models import ApiKey, Membership
 
 
 class DialogForm(forms.Form):
@@ -48,38 +49,49 @@ def leave_dialog(address: str) -> HttpResponse:
 
 
 class MembershipForm(forms.ModelForm):
-    email = forms.EmailField(
-        label="E-mail",
-        widget=UnfoldAdminEmailInputWidget(),
-        help_text="Of a person who has an account already.",
-    )
     role = forms.ChoiceField(choices=Role.choices, widget=UnfoldAdminSelectWidget())
 
     class Meta:
         model = Membership
-        fields = ("role",)
+        fields = ("user", "role")
 
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        self.person = User.objects.filter(
-            email__iexact=email, is_active=True, is_service=False
-        ).first()
-        if self.person is None:
-            raise forms.ValidationError("No person has an account with this address.")
-        return email
+
+class StateFilter(DropdownFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("active", "Has the role"), ("ended", "Had it once")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() in {"active", "ended"}:
+            return queryset.filter(ended_at__isnull=self.value() == "active")
+        return queryset
 
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
-    list_display = ("person", "email", "role", "granted_by", "granted_at")
-    list_filter = (("role", ChoicesDropdownFilter),)
+    list_display = ("person", "email", "role", "state", "granted_by", "granted_at")
+    list_filter = (("role", ChoicesDropdownFilter), StateFilter)
     search_fields = ("user__email", "user__name")
     list_select_related = ("user", "granted_by")
+    ordering = (F("ended_at").desc(nulls_first=True), "user__name", "pk")
     form = MembershipForm
-    fields = ("user", "email", "role", "granted_by", "granted_at")
-    readonly_fields = ("user", "granted_by", "granted_at")
-    add_fieldsets = ((None, {"fields": ("email", "role")}),)
-    actions_detail = ("remove",)
+    fields = (
+        "user",
+        "email",
+        "role",
+        "state",
+        "granted_by",
+        "granted_at",
+        "confirmed_by",
+        "confirmed_at",
+        "ended_by",
+        "ended_at",
+    )
+    readonly_fields = ("email", "state", *fields[4:])
+    add_fieldsets = ((None, {"fields": ("user", "role")}),)
+    actions_detail = ("confirm", "end")
     add_roles = frozenset({Role.OWNER})
 
     def save_model(
@@ -90,37 +102,69 @@ class MembershipAdmin(TenantAdmin):
             raise Http404
         membership = organizations.add_member(
             seat.organization,
-            user=form.person,
+            user=form.cleaned_data["user"],
             role=form.cleaned_data["role"],
             actor=actor_of(request),
         )
         obj.__dict__.update(membership.__dict__)
 
-    def has_remove_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_confirm_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._is_allowed(
+            request, frozenset({Role.OWNER, Role.COMPLIANCE_OFFICER})
+        )
+
+    @action(
+        description="Confirm as second person",
+        icon="how_to_reg",
+        permissions=["confirm"],
+        dialog={
+            "title": "Confirm this role?",
+            "description": "From now on it may vote; not on requests that are open.",
+            "form_class": DialogForm,
+            "form_submit_text": "Confirm it",
+        },
+    )
+    def confirm(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._tell(
+            request, object_id, organizations.confirm_member, "{} is confirmed."
+        )
+
+    def has_end_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._is_allowed(request, frozenset({Role.OWNER}))
 
     @action(
-        description="Remove this role",
+        description="End this role",
         icon="person_remove",
         variant=ActionVariant.DANGER,
-        permissions=["remove"],
+        permissions=["end"],
         dialog={
-            "title": "Remove this role?",
-            "description": "With the last role, the person's sessions and keys end.",
+            "title": "End this role?",
+            "description": "It stays on record. With the last role, the person's "
+            "sessions and keys end.",
             "form_class": DialogForm,
-            "form_submit_text": "Remove it",
+            "form_submit_text": "End it",
         },
     )
-    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+    def end(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._tell(request, object_id, organizations.end_member, "{} has ended.")
+
+    def _tell(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        deed: Callable[..., Membership],
+        done: str,
+    ) -> HttpResponse:
+        """Do the deed on the role, say what came of it, and load the list anew."""
         membership = self.get_object(request, object_id)
         if membership is None:
             raise Http404
         try:
-            organizations.remove_member(membership, actor=actor_of(request))
+            deed(membership, actor=actor_of(request))
         except GovernanceError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"{membership} was removed.")
+            messages.success(request, done.format(membership))
         return leave_dialog(changelist(Membership))
 
     @display(description="Person", ordering="user__name")
@@ -130,6 +174,14 @@ class MembershipAdmin(TenantAdmin):
     @display(description="E-mail", ordering="user__email")
     def email(self, membership: Membership) -> str:
         return membership.user.email
+
+    @display(description="State")
+    def state(self, membership: Membership) -> Badge:
+        if not membership.is_active:
+            return Badge("calm", "history", "Ended")
+        if membership.is_unconfirmed:
+            return Badge("warn", "hourglass_empty", "Waits for a second person")
+        return Badge("good", "check_circle", "In effect")
 
 
 class ApiKeyForm(forms.ModelForm):

@@ -16,6 +16,7 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 
+from governance.actions import credentials
 from governance.actions.audit import Actor
 from governance.admin.addresses import changelist
 from governance.exceptions import GovernanceError, PermissionDeniedError
@@ -45,7 +46,7 @@ def seat_of(request: HttpRequest) -> Seat | None:
     """Return the seat of the request's user; None for whoever belongs nowhere.
 
     Being a superuser or staff gives no seat: only a membership does. Note: the first
-    call of a request causes a SQL query.
+    call of a request causes SQL queries.
     """
     if not hasattr(request, "_seat"):
         request._seat = _find_seat(request)  # type: ignore[attr-defined]
@@ -57,14 +58,7 @@ def _find_seat(request: HttpRequest) -> Seat | None:
     user = request.user
     if not isinstance(user, User) or not user.is_active:
         return None
-    memberships = list(
-        user.memberships.select_related("organization").order_by(
-            "organization__name", "organization_id"
-        )
-    )
-    organizations = tuple(
-        {m.organization_id: m.organization for m in memberships}.values()
-    )
+    organizations = tuple(credentials.organizations_of(user))
     if not organizations:
         return None
     wanted = request.session.get(SESSION_KEY)
@@ -72,9 +66,7 @@ def _find_seat(request: HttpRequest) -> Seat | None:
     return Seat(
         user=user,
         organization=organization,
-        roles=frozenset(
-            m.role for m in memberships if m.organization_id == organization.pk
-        ),
+        roles=credentials.roles_of(user.pk, organization.pk),
         organizations=organizations,
     )
 
@@ -266,7 +258,7 @@ def choices_for(
     if model is Organization:
         return rows.filter(pk=seat.organization.pk)
     if model is User:
-        members = Membership.objects.for_organization(seat.organization)
+        members = Membership.objects.for_organization(seat.organization).in_effect()
         return rows.filter(pk__in=members.values("user"))
     return rows.filter(organization=seat.organization)
 

@@ -171,6 +171,7 @@ def model_fields(data: Mapping[str, Any], organization_id: int) -> dict[str, Any
 def _member(email: str, organization_id: int) -> User:
     membership = (
         Membership.objects.for_organization(organization_id)
+        .in_effect()
         .filter(user__email__iexact=email)
         .select_related("user")
         .first()

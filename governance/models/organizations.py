@@ -78,8 +78,45 @@ class Organization(models.Model):
         return self.name
 
 
+# Roles whose holders vote on approvals: giving one takes two people.
+VOTING_ROLES = ("validator", "compliance_officer")
+
+
+class MembershipQuerySet(TenantQuerySet["Membership"]):
+    def active(self, at: datetime | None = None) -> Self:
+        """Roles that have been given and not ended at `at` (now), confirmed or not."""
+        if at is None:
+            return self.filter(ended_at=None)
+        is_left = models.Q(ended_at=None) | models.Q(ended_at__gt=at)
+        return self.filter(is_left, granted_at__lte=at)
+
+    def in_effect(self, at: datetime | None = None) -> Self:
+        """Roles that count at `at` (now): active, and confirmed if they have to be."""
+        said = {"confirmed_at__lte": at} if at else {"confirmed_at__isnull": False}
+        return self.active(at).filter(
+            models.Q(needs_confirmation=False) | models.Q(**said)
+        )
+
+    def unconfirmed(self) -> Self:
+        """Roles that still wait for their second person."""
+        return self.active().filter(needs_confirmation=True, confirmed_at=None)
+
+    def voting(self, at: datetime | None = None) -> Self:
+        """Roles whose holders may vote at `at` (now).
+
+        A role that somebody gave themselves never does. Who may vote on a request is
+        who could when its stage opened *and* still can:
+        `voting(opened_at) & voting()`.
+        """
+        own = models.Q(granted_by=models.F("user"))
+        return self.in_effect(at).filter(role__in=VOTING_ROLES).exclude(own)
+
+
 class Membership(TenantModel):
-    """One role of one person in one organization; a person may hold several."""
+    """One role of one person in one organization; a person may hold several.
+
+    It is never deleted: it ends, so that who could do what on a day stays known.
+    """
 
     class Role(models.TextChoices):
         OWNER = "owner", "Owner"
@@ -90,16 +127,31 @@ class Membership(TenantModel):
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role)
+    # Nobody: the system, at the console.
     granted_by = models.ForeignKey(
         User, null=True, on_delete=models.PROTECT, related_name="+"
     )
     granted_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Whether the role counts only once a second person has said so.
+    needs_confirmation = models.BooleanField(default=False, editable=False)
+    confirmed_by = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    ended_by = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    objects: ClassVar = MembershipQuerySet.as_manager()
 
     class Meta:
         verbose_name = "member"
         constraints = [
             models.UniqueConstraint(
-                fields=("organization", "user", "role"), name="membership_unique"
+                fields=("organization", "user", "role"),
+                condition=models.Q(ended_at=None),
+                name="membership_held_once",
             ),
             models.CheckConstraint(
                 condition=models.Q(
@@ -113,10 +165,50 @@ class Membership(TenantModel):
                 ),
                 name="membership_role_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(confirmed_by=None, confirmed_at=None)
+                | models.Q(
+                    needs_confirmation=True,
+                    confirmed_by__isnull=False,
+                    confirmed_at__isnull=False,
+                    confirmed_at__gte=models.F("granted_at"),
+                ),
+                name="membership_confirmed_by_somebody",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(confirmed_by=models.F("user"))
+                & ~models.Q(confirmed_by=models.F("granted_by")),
+                name="membership_confirmed_by_second_person",
+            ),
+            # Nobody votes in a role that they gave themselves.
+            models.CheckConstraint(
+                condition=~models.Q(
+                    models.Q(needs_confirmation=False)
+                    | models.Q(confirmed_at__isnull=False),
+                    role__in=VOTING_ROLES,
+                    granted_by=models.F("user"),
+                ),
+                name="membership_own_grant_never_votes",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ended_at=None, ended_by=None)
+                | models.Q(
+                    ended_at__isnull=False, ended_at__gte=models.F("granted_at")
+                ),
+                name="membership_ended_after_begun",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.user}: {self.get_role_display()}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        return self.needs_confirmation and self.confirmed_at is None
 
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):

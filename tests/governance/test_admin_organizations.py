@@ -14,7 +14,7 @@ from tests.factories import (
     make_api_key,
     make_bob,
     make_charlie,
-    make_user,
+    make_member,
 )
 
 pytestmark = pytest.mark.django_db
@@ -130,32 +130,49 @@ def test_nobody_but_an_owner_of_it_revokes_a_key(alice: Person, stranger: str) -
     assert key.revoked_at is None
 
 
-def test_a_person_with_an_account_becomes_a_member(alice: Person) -> None:
-    dora = make_user("dora@example.com")
+def test_a_member_gets_another_role(alice: Person) -> None:
+    dora = make_member(alice.organization, Role.MODEL_OWNER).user
 
-    browser(alice).post(
-        f"{MEMBERS}add/", {"email": "Dora@example.com", "role": Role.AUDITOR}
-    )
+    browser(alice).post(f"{MEMBERS}add/", {"user": dora.pk, "role": Role.AUDITOR})
 
-    membership = Membership.objects.get(user=dora)
+    membership = Membership.objects.get(user=dora, role=Role.AUDITOR)
     assert membership.organization == alice.organization
-    assert membership.role == Role.AUDITOR
     assert membership.granted_by == alice.user
     entry = AuditEntry.objects.filter(action="member.added").latest("seq")
     assert entry.actor_id == str(alice.user.pk)
 
 
-def test_an_unknown_address_is_named(alice: Person) -> None:
-    answer = browser(alice).post(
-        f"{MEMBERS}add/", {"email": "nobody@example.com", "role": Role.AUDITOR}
-    )
+def test_who_is_no_member_can_not_be_chosen(alice: Person) -> None:
+    charlie, nobody = make_charlie().user.pk, 987_654
+    for user in (charlie, nobody):
+        answer = browser(alice).post(
+            f"{MEMBERS}add/", {"user": user, "role": Role.AUDITOR}
+        )
+        assert "Select a valid choice" in answer.content.decode()
+    assert not Membership.objects.filter(role=Role.AUDITOR).exists()
 
-    assert "No person has an account" in answer.content.decode()
+
+def test_the_second_person_confirms_a_voting_role(alice: Person) -> None:
+    bob = make_bob(alice.organization)
+    dora = make_member(alice.organization, Role.MODEL_OWNER)
+    form = {"user": dora.user.pk, "role": Role.VALIDATOR}
+    browser(alice).post(f"{MEMBERS}add/", form)
+    membership = Membership.objects.get(user=dora.user, role=Role.VALIDATOR)
+    confirm = f"{MEMBERS}{membership.pk}/confirm/"
+
+    assert "Waits for a second person" in browser(bob).get(MEMBERS).content.decode()
+    assert browser(dora).post(confirm, {"confirmed": "on"}).status_code == 403
+    browser(alice).post(confirm, {"confirmed": "on"})
+    membership.refresh_from_db()
+    assert membership.is_unconfirmed
+    browser(bob).post(confirm, {"confirmed": "on"})
+    membership.refresh_from_db()
+    assert membership.confirmed_by == bob.user
 
 
 def test_what_a_deed_refuses_is_shown_and_nothing_is_stored(alice: Person) -> None:
     bob = make_bob(alice.organization)
-    form = {"email": bob.user.email, "role": Role.COMPLIANCE_OFFICER}
+    form = {"user": bob.user.pk, "role": Role.COMPLIANCE_OFFICER}
 
     answer = browser(alice).post(f"{MEMBERS}add/", form, follow=True)
 
@@ -167,18 +184,20 @@ def test_the_last_owner_stays(alice: Person) -> None:
     membership = Membership.objects.get(user=alice.user)
     client = browser(alice)
 
-    answer = client.post(f"{MEMBERS}{membership.pk}/remove/", {"confirmed": "on"})
+    answer = client.post(f"{MEMBERS}{membership.pk}/end/", {"confirmed": "on"})
 
     assert Membership.objects.filter(pk=membership.pk).exists()
     page = client.get(answer["HX-Redirect"]).content.decode()
     assert "at least one owner" in page
 
 
-def test_a_removed_role_is_gone_and_remembered(alice: Person) -> None:
+def test_an_ended_role_stays_on_record(alice: Person) -> None:
     bob = make_bob(alice.organization)
     membership = Membership.objects.get(user=bob.user)
 
-    browser(alice).post(f"{MEMBERS}{membership.pk}/remove/", {"confirmed": "on"})
+    browser(alice).post(f"{MEMBERS}{membership.pk}/end/", {"confirmed": "on"})
 
-    assert not Membership.objects.filter(user=bob.user).exists()
-    assert AuditEntry.objects.filter(action="member.removed").exists()
+    membership.refresh_from_db()
+    assert membership.ended_by == alice.user
+    assert AuditEntry.objects.filter(action="member.ended").exists()
+    assert "Ended" in browser(alice).get(MEMBERS).content.decode()

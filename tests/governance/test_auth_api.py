@@ -4,8 +4,9 @@ from statistics import median
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
-from governance.actions import credentials
+from governance.actions import credentials, organizations
 from governance.api import auth
 from governance.models import (
     ApiKey,
@@ -220,20 +221,43 @@ class TestLogin:
         answers = [log_in(alice).status_code for _ in range(3)]
         assert answers == [200, 200, 429]
 
+    def models_seen(self, token: str) -> list[str]:
+        models = Api(token).get("/api/models").json()["results"]
+        return [one["model_name"] for one in models]
+
     def test_a_member_of_several_names_one(self) -> None:
         alice, charlie = factories.make_alice(), factories.make_charlie()
         factories.make_member(charlie.organization, "auditor", alice.user)
+        factories.make_model(charlie, name="Theirs")
+        token = log_in(alice, organization=charlie.organization.slug).json()
+        assert self.models_seen(token["access_token"]) == ["Theirs"]
+
+    def test_joining_elsewhere_leads_no_login_away_from_home(self) -> None:
+        alice, charlie = factories.make_alice(), factories.make_charlie()
+        factories.make_model(alice, name="Ours")
+        factories.make_member(charlie.organization, "auditor", alice.user)
+        # Not even another role at home, which replaces the one that came first.
+        first = Membership.objects.get(user=alice.user, role="owner")
+        factories.make_member(alice.organization, "owner")
+        factories.make_member(alice.organization, "model_owner", alice.user)
+        organizations.end_member(first, actor=None)
+        token = log_in(alice).json()
+        assert self.models_seen(token["access_token"]) == ["Ours"]
+
+    def test_who_left_home_for_several_names_one(self) -> None:
+        alice = factories.make_alice()
+        factories.make_member(alice.organization, "owner")
+        others = [factories.make_charlie().organization for _ in range(2)]
+        factories.make_member(others[0], "auditor", alice.user)
+        organizations.end_member(
+            Membership.objects.get(user=alice.user, role="owner"), actor=None
+        )
+        assert log_in(alice).status_code == 200
+        factories.make_member(others[1], "auditor", alice.user)
         response = log_in(alice)
         assert response.status_code == 409
         assert response.json()["code"] == "organization_required"
-        assert set(response.json()["organizations"]) == {
-            alice.organization.slug,
-            charlie.organization.slug,
-        }
-        token = log_in(alice, organization=charlie.organization.slug).json()
-        factories.make_model(charlie, name="Theirs")
-        models = Api(token["access_token"]).get("/api/models").json()["results"]
-        assert [one["model_name"] for one in models] == ["Theirs"]
+        assert set(response.json()["organizations"]) == {one.slug for one in others}
 
     def test_nobody_signs_in_to_a_strange_organization(self) -> None:
         alice, charlie = factories.make_alice(), factories.make_charlie()
@@ -276,7 +300,7 @@ class TestRefresh:
     def test_ends_with_the_membership(self) -> None:
         alice = factories.make_alice()
         first = log_in(alice).json()
-        Membership.objects.filter(user=alice.user).delete()
+        Membership.objects.filter(user=alice.user).update(ended_at=timezone.now())
         assert self.refresh(first["refresh_token"]).status_code == 401
 
 

@@ -159,7 +159,7 @@ class TestKey:
         bob = factories.make_bob(alice.organization)
         _, text = factories.make_api_key(bob)
         membership = Membership.objects.get(user=bob.user)
-        organizations.remove_member(membership, actor=alice.actor)
+        organizations.end_member(membership, actor=alice.actor)
         with pytest.raises(NotAuthenticatedError):
             authenticate(text)
 
@@ -240,7 +240,7 @@ class TestToken:
         bob = factories.make_bob(alice.organization)
         text = tokens.sign(claims_of(make_session(bob)))
         authenticate("Bearer " + text)
-        Membership.objects.filter(user=bob.user).delete()
+        Membership.objects.filter(user=bob.user).update(ended_at=timezone.now())
         credentials.forget()
         with pytest.raises(NotAuthenticatedError):
             authenticate("Bearer " + text)

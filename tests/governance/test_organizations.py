@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from governance.actions import credentials, organizations
@@ -33,14 +34,21 @@ def last_of(person: factories.Person) -> AuditEntry:
 
 
 class TestMembers:
-    def test_an_owner_adds_them(self, alice: factories.Person) -> None:
-        user = factories.make_user()
+    def test_an_owner_gives_them_another_role(self, alice: factories.Person) -> None:
+        user = factories.make_member(alice.organization, "model_owner").user
         made = organizations.add_member(
             alice.organization, user=user, role="auditor", actor=alice.actor
         )
         assert made.granted_by == alice.user
         assert last_of(alice).action == "member.added"
         assert last_of(alice).actor_label == alice.user.email
+
+    def test_nobody_becomes_one_unasked(self, alice: factories.Person) -> None:
+        charlie = factories.make_charlie()
+        with pytest.raises(ConflictError, match="invited"):
+            organizations.add_member(
+                alice.organization, user=charlie.user, role="owner", actor=alice.actor
+            )
 
     def test_a_role_is_held_once(self, alice: factories.Person) -> None:
         with pytest.raises(AlreadyExistsError):
@@ -85,17 +93,50 @@ class TestMembers:
             expires_at=timezone.now() + timedelta(days=1),
         )
         membership = Membership.objects.get(user=bob.user)
-        organizations.remove_member(membership, actor=alice.actor)
+        organizations.end_member(membership, actor=alice.actor)
         session.refresh_from_db()
         assert session.revoked_at is not None
-        assert last_of(alice).action == "member.removed"
+        assert last_of(alice).action == "member.ended"
+        membership.refresh_from_db()
+        assert membership.ended_by == alice.user
         with pytest.raises(NotAuthenticatedError):
             credentials.authenticate(text, None, ip="", request_id="")
 
     def test_the_last_owner_stays(self, alice: factories.Person) -> None:
         membership = Membership.objects.get(user=alice.user)
         with pytest.raises(ConflictError, match="at least one owner"):
-            organizations.remove_member(membership, actor=alice.actor)
+            organizations.end_member(membership, actor=alice.actor)
+
+    def test_an_ended_role_stays_on_record_and_may_come_again(
+        self, alice: factories.Person
+    ) -> None:
+        bob = factories.make_bob(alice.organization)
+        membership = Membership.objects.get(user=bob.user)
+        before = timezone.now()
+        organizations.end_member(membership, actor=alice.actor)
+        with pytest.raises(ConflictError, match="ended already"):
+            organizations.end_member(membership, actor=alice.actor)
+        factories.make_member(alice.organization, "compliance_officer", bob.user)
+        rows = Membership.objects.filter(user=bob.user)
+        assert rows.count() == 2
+        assert rows.active().count() == rows.active(before).count() == 1
+        assert rows.active(before).get() == membership
+
+    def test_everybody_may_leave_and_nobody_else_may_send_them(
+        self, alice: factories.Person
+    ) -> None:
+        bob = factories.make_bob(alice.organization)
+        dora = factories.make_member(alice.organization, "auditor")
+        membership = Membership.objects.get(user=bob.user)
+        for stranger in (dora, factories.make_charlie()):
+            with pytest.raises(PermissionDeniedError):
+                organizations.end_member(membership, actor=stranger.actor)
+        organizations.end_member(membership, actor=bob.actor)
+        assert credentials.roles_of(bob.user.pk, alice.organization.pk) == frozenset()
+
+    def test_the_database_keeps_them(self, alice: factories.Person) -> None:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            Membership.objects.filter(user=alice.user).delete()
 
 
 class TestKeys:
