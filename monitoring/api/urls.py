@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from monitoring.api import baselines, drift, hot, quarantines, status
+from monitoring.api import alerts, baselines, drift, hot, quarantines, status
 
 _DRIFT = "api/v1/drift"
 
@@ -17,6 +17,7 @@ urlpatterns = [
         "api/models/<str:reference>/quarantines",
         quarantines.QuarantinesView.as_view(),
     ),
+    path(f"{_DRIFT}/alerts", alerts.AlertsView.as_view()),
     path(f"{_DRIFT}/baselines", baselines.BaselinesView.as_view()),
     path(f"{_DRIFT}/baselines/active", baselines.ActiveBaselineView.as_view()),
     path(
