@@ -329,7 +329,7 @@ class OutcomeLayout:
             counts[1] += np.count_nonzero(np.isnan(truth) & is_given(labels))
             self._add_errors(tally, answers.scores, truth)
         else:
-            codes = self._label_codes(labels)
+            codes = self.label_codes(labels)
             truth = np.full(len(codes), np.nan)
             counts[0] += np.count_nonzero(codes >= 0)
             counts[1] += np.count_nonzero(codes < -1)
@@ -344,8 +344,11 @@ class OutcomeLayout:
             table[:, 2:] += found.reshape(-1, 4)
         return tally
 
-    def _label_codes(self, labels: Values) -> Ints:
-        """Return the class of each label, -1 without one, -2 if it is no class."""
+    def label_codes(self, labels: Values) -> Ints:
+        """Return the class of each label, -1 without one.
+
+        A label that is no class is -2; of several classes it stands behind the last.
+        """
         codes = positions(labels, self.classes)
         if self.task is not Task.BINARY:
             return codes
