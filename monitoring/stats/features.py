@@ -49,3 +49,31 @@ def codes(column: Values, places: Mapping[str, int]) -> Floats:
     listed = column.tolist() if isinstance(column, np.ndarray) else column
     known = {value: of(value) for value in set(listed)}
     return np.array([known[value] for value in listed], np.float64)
+
+
+def names_of(column: Values) -> tuple[list[str], Ints]:
+    """Return a column's categories by name, and each row's place among them.
+
+    A missing value has the place -1. Categories of equal text are one.
+
+    Examples
+    --------
+    >>> names, places = names_of(["b", None, "a", "b"])
+    >>> names, places.tolist()
+    (['b', 'a'], [0, -1, 1, 0])
+    """
+    if isinstance(column, Codes):
+        known: dict[object, str | None] = {
+            code: canonical(name) for code, name in enumerate(column.categories)
+        }
+        listed = column.codes
+    else:
+        values = column.tolist() if isinstance(column, np.ndarray) else list(column)
+        known = {value: canonical(value) for value in dict.fromkeys(values)}
+        places = {value: place for place, value in enumerate(known)}
+        listed = np.array([places[value] for value in values], np.int64)
+    names = list(dict.fromkeys(name for name in known.values() if name is not None))
+    at = {name: place for place, name in enumerate(names)}
+    # The last entry is where the code -1 of a missing value points.
+    table = [-1 if name is None else at[name] for name in known.values()]
+    return names, np.take(np.array([*table, -1], np.int64), listed)
