@@ -15,8 +15,8 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import groupby
+from datetime import datetime
+from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -24,13 +24,12 @@ import rfc8785
 from django.db import connection, models, transaction
 
 from governance.exceptions import GovernanceError
-from governance.models import AuditEntry, AuditHead, AuditPayload, Organization
+from governance.models import AuditEntry, Organization
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Outcome = AuditEntry.Outcome
-NO_DIGEST = bytes(32)
 LARGEST_EXACT = 2**53 - 1  # RFC 8785 numbers are float64
 
 
@@ -65,10 +64,15 @@ class Subject(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
+    """What the database is handed, cut where it fills in `at`, `prev` and `seq`."""
+
     organization_id: int
-    body: dict[str, Any]  # all but seq, prev, at and payload_hash
+    outcome: str
+    start: str
+    middle: str
+    end: str
+    salt: bytes
     payload: bytes | None
 
 
@@ -121,7 +125,7 @@ def _nested(call: Callable[[], R], entries: list[_Entry]) -> R:
 
 
 def _refusals(entries: Iterable[_Entry]) -> list[_Entry]:
-    return [entry for entry in entries if entry.body["outcome"] != Outcome.DONE]
+    return [entry for entry in entries if entry.outcome != Outcome.DONE]
 
 
 def record(  # noqa: PLR0913 (an entry has that many parts)
@@ -137,13 +141,18 @@ def record(  # noqa: PLR0913 (an entry has that many parts)
     policy_version: int | None = None,
     approval_id: int | None = None,
     override_id: int | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Remember something that happened; `actor=None` is the system.
 
     `before` and `after` are JSON values, kept apart from the entry so that they can be
-    erased. Inside a deed the entry is buffered; elsewhere it is appended at once.
+    erased. `facts` stay for ever, so that they name no person: hashes, numbers, keys.
+    Inside a deed the entry is buffered; elsewhere it is appended at once.
     """
+    pk = organization if isinstance(organization, int) else organization.pk
     body = {
+        "v": 1,
+        "org": pk,
         "actor": _actor_json(actor or SYSTEM),
         "auth": {
             "method": (actor or SYSTEM).auth_method,
@@ -160,17 +169,38 @@ def record(  # noqa: PLR0913 (an entry has that many parts)
         "approval_id": approval_id,
         "override_id": override_id,
     }
+    if facts is not None:
+        body["facts"] = plain(facts)
     payload = None
     if before is not None or after is not None:
         payload = rfc8785.dumps(plain({"before": before, "after": after}))
-    pk = organization if isinstance(organization, int) else organization.pk
-    entry = _Entry(pk, body, payload)
+    entry = _entry(pk, body, payload)
     entries = _buffer.get()
     if entries is not None:
         entries.append(entry)
         return
     with transaction.atomic():
         _append([entry])
+
+
+def _entry(pk: int, body: dict[str, Any], payload: bytes | None) -> _Entry:
+    salt = secrets.token_bytes(32)
+    body["payload_hash"] = payload_hash(salt, payload)
+    start, middle, end, _ = (
+        rfc8785.dumps(
+            {name: body[name] for name in body if low < name < high}
+        ).decode()[1:-1]
+        for low, high in pairwise(("", "at", "prev", "seq", "w"))
+    )
+    return _Entry(
+        organization_id=pk,
+        outcome=body["outcome"],
+        start=f'{{{start},"at":"',
+        middle=f'",{middle},"prev":"',
+        end=f'",{end},"seq":',
+        salt=salt,
+        payload=payload,
+    )
 
 
 def _actor_json(actor: Actor) -> dict[str, str]:
@@ -223,35 +253,20 @@ def _append(entries: Sequence[_Entry]) -> None:
         _append_to(pk, list(group))
 
 
+# The only way in: it locks the head, then numbers, chains and dates the entries.
+APPEND = "SELECT governance_append_audit(%s, %s, %s, %s, %s::bytea[], %s::bytea[])"
+
+
 def _append_to(organization_id: int, entries: Sequence[_Entry]) -> None:
-    seq, digest, at = _lock_head(organization_id)
-    rows, payloads = [], []
-    for entry in entries:
-        seq += 1
-        salt = secrets.token_bytes(32)
-        body = {
-            "v": 1,
-            "org": organization_id,
-            "seq": seq,
-            "prev": digest.hex(),
-            "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            **entry.body,
-            "payload_hash": payload_hash(salt, entry.payload),
-        }
-        content = rfc8785.dumps(body)
-        digest = hashlib.sha256(content).digest()
-        row = _row(organization_id, seq, at, body, content)
-        rows.append(row)
-        if entry.payload is not None:
-            payloads.append((row, salt, entry.payload))
-    AuditEntry.objects.bulk_create(rows)
-    AuditPayload.objects.bulk_create(
-        AuditPayload(
-            organization_id=organization_id, entry=row, salt=salt, content=content
-        )
-        for row, salt, content in payloads
+    columns = zip(
+        *(
+            (entry.start, entry.middle, entry.end, entry.salt, entry.payload)
+            for entry in entries
+        ),
+        strict=True,
     )
-    AuditHead.objects.filter(pk=organization_id).update(seq=seq, digest=digest)
+    with connection.cursor() as cursor:
+        cursor.execute(APPEND, [organization_id, *map(list, columns)])
 
 
 def payload_hash(salt: bytes, payload: bytes | None) -> str | None:
@@ -259,49 +274,3 @@ def payload_hash(salt: bytes, payload: bytes | None) -> str | None:
     if payload is None:
         return None
     return hmac.new(salt, payload, hashlib.sha256).hexdigest()
-
-
-def _row(
-    organization_id: int, seq: int, at: datetime, body: dict[str, Any], content: bytes
-) -> AuditEntry:
-    return AuditEntry(
-        organization_id=organization_id,
-        seq=seq,
-        body=content,
-        at=at,
-        actor_type=body["actor"]["type"],
-        actor_id=body["actor"]["id"],
-        actor_label=body["actor"]["label"],
-        action=body["action"],
-        object_type=body["object"]["type"],
-        object_id=body["object"]["id"],
-        object_label=body["object"]["label"],
-        outcome=body["outcome"],
-        request_id=body["request_id"],
-    )
-
-
-# The clock is read outside the locking query, so after the lock has been waited for.
-LOCK_HEAD = """
-    WITH head AS MATERIALIZED (
-        SELECT seq, digest FROM governance_audithead
-        WHERE organization_id = %s FOR UPDATE
-    )
-    SELECT seq, digest, clock_timestamp() FROM head
-"""
-BEGIN_TRAIL = """
-    INSERT INTO governance_audithead (organization_id, seq, digest)
-    VALUES (%s, 0, %s) ON CONFLICT DO NOTHING
-"""
-
-
-def _lock_head(organization_id: int) -> tuple[int, bytes, datetime]:
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK_HEAD, [organization_id])
-        found = cursor.fetchone()
-        if found is None:
-            cursor.execute(BEGIN_TRAIL, [organization_id, NO_DIGEST])
-            cursor.execute(LOCK_HEAD, [organization_id])
-            found = cursor.fetchone()
-    seq, digest, at = found
-    return seq, bytes(digest), at

@@ -1,4 +1,11 @@
-from governance.models.audit import AuditEntry, AuditHead, AuditPayload
+from governance.models.audit import (
+    AuditEntry,
+    AuditHead,
+    AuditPayload,
+    AuditTile,
+    Checkpoint,
+    CheckpointCopy,
+)
 from governance.models.findings import Finding
 from governance.models.limits import RateLimit
 from governance.models.notifications import Notification
@@ -25,6 +32,9 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "AuditPayload",
+    "AuditTile",
+    "Checkpoint",
+    "CheckpointCopy",
     "Evidence",
     "Finding",
     "GovernanceStatus",

@@ -1,4 +1,8 @@
-"""The audit trail: canonical bytes, one gap-free sequence per organization."""
+"""The audit trail: canonical bytes, one gap-free sequence per organization.
+
+Only the database's own function `governance_append_audit` writes entries, payloads and
+heads; see migration 0010.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,9 @@ class AuditEntry(TenantModel):
     object_label = models.CharField(max_length=500, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome)
     request_id = models.CharField(max_length=128, blank=True)
+    # Copies out of the body like the rest, so no foreign keys.
+    approval_id = models.BigIntegerField(null=True)
+    override_id = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name_plural = "audit entries"
@@ -61,6 +68,17 @@ class AuditEntry(TenantModel):
             models.Index(
                 fields=("organization", "object_type", "object_id"),
                 name="audit_by_object",
+            ),
+            # "Under which approval, which override was this?"
+            models.Index(
+                fields=("organization", "approval_id"),
+                condition=models.Q(approval_id__isnull=False),
+                name="audit_by_approval",
+            ),
+            models.Index(
+                fields=("organization", "override_id"),
+                condition=models.Q(override_id__isnull=False),
+                name="audit_by_override",
             ),
         ]
 
@@ -83,3 +101,76 @@ class AuditPayload(TenantModel):
 
     def __str__(self) -> str:
         return f"payload of entry {self.entry_id}"
+
+
+class AuditTile(TenantModel):
+    """256 neighbouring hashes of the Merkle tree over a trail, once all are there.
+
+    Tiles of level 0 hold hashes of leaves, those of level 1 the roots of such tiles,
+    and so on. What isn't complete yet is computed from the entries. They are a store of
+    what can be computed again; `manage.py fsck` does.
+    """
+
+    level = models.PositiveSmallIntegerField()
+    index = models.BigIntegerField()
+    hashes = models.BinaryField()
+    root = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization", "level", "index"), name="audit_tile_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"tile {self.index} of level {self.level}"
+
+
+class Checkpoint(TenantModel):
+    """A signed statement about the first `size` entries of a trail.
+
+    `note` is the statement, in C2SP's tlog-checkpoint format; the other columns only
+    index it. It names its predecessor, so that none can be left out.
+    """
+
+    size = models.BigIntegerField()
+    root = models.BinaryField(max_length=32)
+    key_id = models.CharField(max_length=16)
+    at = models.DateTimeField()
+    note = models.TextField()
+
+    class Meta:
+        ordering = ("-size",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization", "size"), name="checkpoint_size_unique"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(size__gte=1), name="checkpoint_of_something"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"checkpoint over {self.size} entries"
+
+
+class CheckpointCopy(TenantModel):
+    """How far the checkpoints of a trail have been copied to one place outside."""
+
+    place = models.CharField(max_length=500)
+    # The largest size that is there.
+    size = models.BigIntegerField(default=0)
+    tried_at = models.DateTimeField(null=True)
+    # Why the last try failed; empty after one that didn't.
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("organization", "place"), name="checkpoint_copy_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"copies in {self.place}"
