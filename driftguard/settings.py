@@ -91,6 +91,8 @@ JWT_SIGNING_KEY = environment.text(
 SIGNING_KEY = environment.text("SIGNING_KEY")
 # The public keys that were in use before it, so that what they signed stays good.
 SIGNING_KEYS_BEFORE = environment.words("SIGNING_KEYS_BEFORE", [])
+# Days after which the before and after of an entry of the trail is erased; 0: never.
+AUDIT_PAYLOAD_DAYS = environment.integer("AUDIT_PAYLOAD_DAYS", 0)
 # How long a login is good for services, and how long they may renew it.
 ACCESS_TOKEN_DAYS = environment.integer("ACCESS_TOKEN_DAYS", 30, minimum=1)
 REFRESH_TOKEN_DAYS = environment.integer("REFRESH_TOKEN_DAYS", 90, minimum=1)
@@ -309,6 +311,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "forget idempotency keys": {
         "task": "monitoring.tasks.forget_idempotency_keys",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "purge payloads": {
+        "task": "governance.tasks.purge_payloads",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },

@@ -152,6 +152,22 @@ class TestEntry:
         }
         assert assert_unbroken(organization)
 
+    def test_keeps_facts_in_the_entry_itself(self) -> None:
+        organization = factories.make_organization()
+        audit.record(
+            organization,
+            actor=None,
+            action="a.b",
+            object=None,
+            approval_id=7,
+            override_id=8,
+            facts={"root": "00", "n": 2},
+        )
+        entry = trail(organization)[-1]
+        assert body_of(entry)["facts"] == {"root": "00", "n": 2}
+        assert (entry.approval_id, entry.override_id) == (7, 8)
+        assert assert_unbroken(organization)
+
     def test_without_before_and_after_has_no_payload(self) -> None:
         organization = factories.make_organization()
         audit.record(organization, actor=None, action="a.b", object=None)
@@ -243,11 +259,60 @@ STATEMENTS = [
     "DELETE FROM governance_audithead",
     "UPDATE governance_audithead SET seq = seq - 1",
     "UPDATE governance_audithead SET digest = ''",
+    "UPDATE governance_checkpoint SET root = ''",
+    "DELETE FROM governance_checkpoint",
+    "TRUNCATE governance_checkpoint",
+    "UPDATE governance_audittile SET root = ''",
+    "DELETE FROM governance_audittile",
+    "TRUNCATE governance_audittile",
+]
+INSERTIONS = [
+    """INSERT INTO governance_auditentry (organization_id, seq, body, at, actor_type,
+    actor_id, actor_label, action, object_type, object_id, object_label, outcome,
+    request_id) SELECT organization_id, seq + 99, body, at, actor_type, actor_id,
+    actor_label, action, object_type, object_id, object_label, outcome, request_id
+    FROM governance_auditentry LIMIT 1""",
+    """INSERT INTO governance_auditpayload (organization_id, entry_id, salt, content)
+    SELECT organization_id, id, '', '' FROM governance_auditentry LIMIT 1""",
+    """INSERT INTO governance_audithead (organization_id, seq, digest)
+    SELECT id, 0, '' FROM governance_organization LIMIT 1""",
+    "UPDATE governance_audithead SET seq = seq + 1",
 ]
 
 
 @pytest.mark.django_db
 class TestTrailIsFinal:
+    @pytest.mark.parametrize("statement", INSERTIONS)
+    def test_and_only_the_one_function_adds_to_it(self, statement: str) -> None:
+        factories.make_organization()
+        with (
+            pytest.raises(DatabaseError, match="permission denied"),
+            transaction.atomic(),
+        ):
+            connection.cursor().execute(statement)
+
+    @pytest.mark.parametrize(
+        ("start", "middle", "end"),
+        [
+            ('{"at":"', '","org":0,"payload_hash":null,"prev":"', '","seq":'),
+            ('{"at":"', '","org":%s,"payload_hash":"aa","prev":"', '","seq":'),
+            ('{"at":"', '","org":%s,"payload_hash":null,"prev":"', '","seq":1'),
+            ('{"at":"', '","org":%s,"payload_hash":null,"prev":"0', '","seq":'),
+            ('{"at":"1', '","org":%s,"payload_hash":null,"prev":"', '","seq":'),
+            ("nonsense", "%s", ""),
+        ],
+    )
+    def test_which_takes_no_entry_of_another_place_or_time(
+        self, start: str, middle: str, end: str
+    ) -> None:
+        organization = factories.make_organization()
+        parts = [[start], [middle.replace("%s", str(organization.pk))], [end]]
+        with pytest.raises(DatabaseError), transaction.atomic():
+            connection.cursor().execute(
+                audit.APPEND, [organization.pk, *parts, [b""], [None]]
+            )
+        assert_unbroken(organization)
+
     @pytest.mark.parametrize("statement", STATEMENTS)
     def test_for_the_application(self, statement: str) -> None:
         factories.make_organization()
