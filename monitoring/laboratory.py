@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from monitoring.detectors import DETECTORS, Detector, Family
 from monitoring.stats import drift, significance, univariate
-from monitoring.stats.columns import Kind, Values
+from monitoring.stats.columns import Kind, Ordered, Values
 from monitoring.stats.drift import Measured
 from monitoring.stats.drops import Outcomes
 from monitoring.stats.grid import Grid
@@ -240,7 +240,10 @@ def columns(
     and every p-value from the values.
     """
     rules = settings.rules
-    tally = grid.count(window.columns, invalid=window.invalid)
+    sides = _sides(baseline, window, grid)
+    tally = grid.count(
+        {name: mine for name, (_, mine) in sides.items()}, invalid=window.invalid
+    )
     counted = drift.measured(grid, tally, rules)
     several = max(sum(one.enough for one in counted), 1)
     # Beyond so many categories a tally no longer tells them apart.
@@ -253,11 +256,25 @@ def columns(
     exact = []
     for one in counted:
         name = one.column.name
-        sides = baseline.columns.get(name, ()), window.columns.get(name, ())
         kept = {} if name in lumped else _of_counts(one, settings)
-        more = _of_values(one, sides, settings, kept, several)
+        more = _of_values(one, sides.pop(name), settings, kept, several)
         exact.append(replace(one, readings=more))
     return drift.judged(exact, rules)
+
+
+_Sides = tuple[Values | Ordered, Values | Ordered]
+
+
+def _sides(baseline: Side, window: Side, grid: Grid) -> dict[str, _Sides]:
+    """Return both sides of each column, numbers sorted once for all algorithms."""
+    found: dict[str, _Sides] = {}
+    for name, column in grid.columns.items():
+        first, second = (side.columns.get(name, ()) for side in (baseline, window))
+        if column.kind == "numeric":
+            found[name] = Ordered(first), Ordered(second)
+        else:
+            found[name] = first, second
+    return found
 
 
 def _of_counts(one: Measured, settings: Settings) -> dict[str, Reading]:
@@ -272,7 +289,7 @@ def _of_counts(one: Measured, settings: Settings) -> dict[str, Reading]:
 
 def _of_values(
     one: Measured,
-    sides: tuple[Values, Values],
+    sides: _Sides,
     settings: Settings,
     known: Mapping[str, Reading],
     several: int,
@@ -321,7 +338,7 @@ def _reading(measure: Measure, chance: NoDrift) -> Reading:
 def _without_drift(
     name: str,
     one: Measured,
-    sides: tuple[Values, Values],
+    sides: _Sides,
     parameters: Mapping[str, Any],
     several: int,
 ) -> NoDrift:

@@ -52,6 +52,30 @@ def ordered(values: NDArray[Any] | Sequence[Any]) -> tuple[Floats, int, int]:
     return work[first:last], len(work) - known, known - (last - first)
 
 
+class Ordered:
+    """A numeric column that is sorted already.
+
+    It stands where numeric values are taken: given both sides so, all that compare a
+    column share one sorting and, by `pairs.Pair`, one merging.
+
+    Attributes
+    ----------
+    values : float array, shape (n,)
+        The finite ones, rising.
+    missing, infinite : int
+        How many values were NaN, and ±inf.
+    """
+
+    __slots__ = ("infinite", "missing", "pair", "values")
+
+    def __init__(self, values: NDArray[Any] | Sequence[Any] | Codes) -> None:
+        self.values, self.missing, self.infinite = ordered(numbers(values))
+        self.pair: Any = None  # the last `pairs.Pair` that this is the window of
+
+    def __len__(self) -> int:
+        return len(self.values) + self.missing + self.infinite
+
+
 def distinct(ascending: Floats) -> Floats:
     """Return each of the sorted values once."""
     first = np.ones(len(ascending), np.bool_)
@@ -197,14 +221,18 @@ class NumericColumn:
         """How many sums the column takes."""
         return len(self.bounds) + 2
 
-    def count(self, values: Values, into: Tally) -> None:
+    def count(self, values: Values | Ordered, into: Tally) -> None:
         """Add the values to the tally; None and NaN are missing, ±inf invalid."""
+        if isinstance(values, Ordered):
+            found = values.values.copy()
+            self._add(found, values.missing, values.infinite, into)
+            return
         rows = numbers(values)
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            self._count(rows[start : start + ROWS_AT_ONCE], into)
+            self._add(*ordered(rows[start : start + ROWS_AT_ONCE]), into)
 
-    def _count(self, values: NDArray[Any] | Sequence[Any], into: Tally) -> None:
-        ascending, missing, infinite = ordered(values)
+    def _add(self, ascending: Floats, missing: int, infinite: int, into: Tally) -> None:
+        """Add sorted values, which are overwritten."""
         into.ints[self.cells.stop] += missing
         into.ints[self.cells.stop + 1] += infinite
         if not len(ascending):
@@ -265,8 +293,10 @@ class CategoricalColumn:
         """How many sums the column takes."""
         return 0
 
-    def count(self, values: Values, into: Tally) -> None:
+    def count(self, values: Values | Ordered, into: Tally) -> None:
         """Add the values to the tally; None, NaN and code -1 are missing."""
+        if isinstance(values, Ordered):
+            raise TypeError("a categorical column has names, not sorted numbers")
         counts, missing = by_category(values)
         cells = into.ints[self.cells]
         for place, category in enumerate(self.categories):

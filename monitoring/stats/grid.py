@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from governance.labels import canonical as canonical
-from monitoring.stats.columns import CategoricalColumn, Kind, NumericColumn, Values
+from monitoring.stats.columns import (
+    CategoricalColumn,
+    Kind,
+    NumericColumn,
+    Ordered,
+    Values,
+)
 from monitoring.stats.columns import Codes as Codes
 from monitoring.stats.tally import Tally
 
@@ -112,7 +118,7 @@ class Grid:
 
     def count(
         self,
-        columns: Mapping[str, Values],
+        columns: Mapping[str, Values | Ordered],
         *,
         invalid: Mapping[str, int] | None = None,
     ) -> Tally:
@@ -120,7 +126,7 @@ class Grid:
 
         Parameters
         ----------
-        columns : mapping of str to array, sequence or Codes
+        columns : mapping of str to array, sequence, Codes or Ordered
             As in `fit`. Columns that the grid doesn't have are passed over; a column
             of the grid that is absent here adds nothing.
         invalid : mapping of str to int, optional

@@ -11,6 +11,7 @@ from monitoring.stats.columns import (
     MAX_SUMS,
     CategoricalColumn,
     NumericColumn,
+    Ordered,
     Values,
 )
 from monitoring.stats.grid import Codes, Grid, canonical
@@ -243,3 +244,15 @@ def test_counting_needs_little_memory_beyond_the_data() -> None:
     tracemalloc.stop()
     # one sorted copy of one column, a few small arrays, the tally
     assert peak < 2 * 300_000 * 8
+
+
+def test_a_sorted_column_is_counted_alike_and_left_as_it_is() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(2, 1, 5_000).round(2)
+    values[:7] = [np.nan, np.inf, -np.inf, -0.0, 1e300, -1e300, np.nan]
+    grid = Grid.fit({"x": values[7:]}, {"x": "numeric"})
+    column = Ordered(values)
+    before = column.values.copy()
+    assert grid.count({"x": column}) == grid.count({"x": values})
+    np.testing.assert_array_equal(column.values, before)
+    assert len(column) == len(values)
