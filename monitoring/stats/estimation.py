@@ -159,20 +159,40 @@ class Cbpe:
         Where none is left every metric is None with the reason.
         """
         if not self._is_alike(answers):
-            return self._nothing(answers, f"the baseline knew {self.knowledge.name}")
+            reason = f"the baseline knew {self.knowledge.name}"
+            return self.nothing(len(answers), reason)
         known = self.knowledge.is_usable(answers)
         used = int(np.count_nonzero(known))
         if not used:
-            return self._nothing(answers, f"no row has {self.knowledge.name}")
-        rows = np.flatnonzero(known)
+            return self.nothing(len(answers), f"no row has {self.knowledge.name}")
+        places = np.flatnonzero(known)
         # Rising scores are looked up in a calibration several times faster.
-        mine = answers.at(rows[np.argsort(answers.scores[rows])])
+        mine = answers.at(places[np.argsort(answers.scores[places])])
         chances = self.knowledge.chances(mine, self.calibrators)
-        metrics = {
+        metrics = self.knowledge.metrics(mine, chances)
+        return self.told(metrics, rows=len(answers), used=used)
+
+    def told(self, metrics: Metrics, *, rows: int, used: int) -> Estimates:
+        """Return metrics of so many rows with the sampling error that they have.
+
+        Parameters
+        ----------
+        metrics : dict of str to Metric
+            Expected from chances, by whatever way: their intervals are replaced.
+        rows, used : int
+            Of the window, and those of them that the metrics are about.
+
+        """
+        found = {
             name: self._with_error(name, metric, used)
-            for name, metric in self.knowledge.metrics(mine, chances).items()
+            for name, metric in metrics.items()
         }
-        return Estimates(len(answers), used, metrics, self.limits)
+        return Estimates(rows, used, found, self.limits)
+
+    def nothing(self, rows: int, reason: str) -> Estimates:
+        """Return that none of a window's metrics can be estimated, and why."""
+        metrics = {name: absent(0, reason) for name in self.baseline}
+        return Estimates(rows, 0, metrics, self.limits)
 
     def drop(self, estimates: Estimates, name: str) -> Drop | None:
         """Return how much worse than on the baseline a metric is expected to be."""
@@ -195,10 +215,6 @@ class Cbpe:
         if metric.value is None or spread is None:
             return replace(metric, n=used, low=None, high=None)
         return _around(metric.value, ERRORS * spread / math.sqrt(used), used)
-
-    def _nothing(self, answers: Answers, reason: str) -> Estimates:
-        metrics = {name: absent(0, reason) for name in self.baseline}
-        return Estimates(len(answers), 0, metrics, self.limits)
 
 
 def _knowledge(task: Task, answers: Answers) -> Knowledge:

@@ -10,6 +10,7 @@ realized and estimated metrics are one function.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -156,20 +157,45 @@ class Probabilities:
 
         What was predicted, or is labelled, as no known class counts as one more.
         """
-        table, rows = _table(answers), len(chances)
-        size = self.size + 1
+        table = _table(answers)
+        areas = [
+            _area(table[:, one], chances[:, one]).value for one in range(self.size)
+        ]
+        return self.metrics_of(self.totals(answers, chances), areas)
+
+    def totals(self, answers: Answers, chances: Floats) -> Floats:
+        """Return what the confusion metrics are functions of, and what adds.
+
+        Parameters
+        ----------
+        answers : Answers
+            Of n rows.
+        chances : float array, shape (n, size)
+            Of each class.
+
+        Returns
+        -------
+        float array, shape (3, size + 1)
+            Expected right answers, answers, and expected labels of each class; the
+            last one is what is no known class.
+
+        """
+        size, rows = self.size + 1, len(chances)
         predicted = np.bincount(answers.predicted, minlength=size)
         known = answers.predicted < self.size
         right = chances[known, answers.predicted[known]]
         hits = np.bincount(answers.predicted[known], right, minlength=size)
         sums = chances.sum(0)
         actual = np.append(sums, max(rows - float(sums.sum()), 0.0))
-        if actual[-1] < 1e-9 * rows:
-            actual[-1] = 0.0  # what rounding leaves is no class
+        return np.stack((hits, predicted.astype(np.float64), actual))
+
+    def metrics_of(self, totals: Floats, areas: Sequence[float | None]) -> Metrics:
+        """Return the metrics of summed totals, and of the area of each class."""
+        hits, predicted, actual = totals
+        rows = float(predicted.sum())
+        # What rounding leaves is no class.
+        actual = np.where(actual < 1e-9 * rows, 0.0, actual)
         metrics = performance.class_metrics(hits, predicted, actual)
-        areas = [
-            _area(table[:, one], chances[:, one]).value for one in range(self.size)
-        ]
         metrics["roc_auc"] = absent(rows, "not every class occurs")
         if None not in areas:
             mean = math.fsum(area for area in areas if area is not None) / self.size

@@ -124,21 +124,50 @@ class Dle:
         A column that is absent counts as missing; a row without a prediction is left
         out. Where none is left every metric is None with the reason.
         """
+        return self.told(len(predictions), *self.sums(columns, predictions))
+
+    def sums(self, columns: Columns, predictions: Floats) -> tuple[int, float, float]:
+        """Return how many rows can be estimated, and their expected losses.
+
+        Returns
+        -------
+        used : int
+            Rows with a prediction.
+        absolute, squares : float
+            Sums over them of the expected absolute and squared errors.
+
+        """
         found = np.flatnonzero(np.isfinite(predictions))
-        used, rows = len(found), len(predictions)
-        if not used:
-            metrics = {name: absent(0, "no row has a prediction") for name in METRICS}
-            return Estimates(rows, 0, metrics, self.limits)
+        if not len(found):
+            return 0, 0.0, 0.0
         mine = {
             name: take(columns[name], found) for name in self._kinds if name in columns
         }
         table = _table(mine, self._kinds, self._places, predictions[found])
+        return len(found), self._absolute.sum(table), self._square.sum(table)
+
+    def told(self, rows: int, used: int, absolute: float, squares: float) -> Estimates:
+        """Return the errors that follow from sums over rows, with their intervals."""
+        if not used:
+            return self.nothing(rows, "no row has a prediction")
+        if not math.isfinite(absolute) or not math.isfinite(squares):
+            return self.nothing(rows, "the values are too large")
+        root = math.sqrt(used)
         means = {
-            "mae": self._absolute.mean(table),
-            "rmse": self._square.mean(table).root(),
+            "mae": _Mean(absolute / used, self._absolute.spread / root),
+            "rmse": _Mean(squares / used, self._square.spread / root).root(),
         }
         metrics = {name: mean.metric(used) for name, mean in means.items()}
         return Estimates(rows, used, metrics, self.limits)
+
+    def nothing(self, rows: int, reason: str) -> Estimates:
+        """Return that none of a window's errors can be estimated, and why."""
+        metrics = {name: absent(0, reason) for name in METRICS}
+        return Estimates(rows, 0, metrics, self.limits)
+
+    def fit_error(self, _name: str) -> float | None:
+        """Return None: how far the trees are off isn't known."""
+        return None
 
     def drop(self, estimates: Estimates, name: str) -> Drop | None:
         """Return by which share of the baseline's an error is expected to grow."""
@@ -192,11 +221,10 @@ class _Loss:
         trees.fit(table, losses[drawn] / (unit or 1.0))
         return cls(trees, unit, spread)
 
-    def mean(self, table: Floats) -> _Mean:
-        """Return the expected mean loss of some rows."""
+    def sum(self, table: Floats) -> float:
+        """Return the expected sum of some rows' losses."""
         losses = np.maximum(self.trees.predict(table), 0.0)
-        value = float(losses.mean()) * self.unit
-        return _Mean(value, self.spread / math.sqrt(len(table)))
+        return float(losses.sum()) * self.unit
 
 
 def _labelled(predictions: Floats, labels: Floats) -> NDArray[np.intp]:
