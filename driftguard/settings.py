@@ -319,6 +319,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
+    "remind of findings": {
+        "task": "governance.tasks.remind",
+        "schedule": 600.0,
+        "options": {"expires": 600.0},
+    },
     "purge_limits": {
         "task": "governance.tasks.purge_limits",
         "schedule": 60 * 60.0,

@@ -4,6 +4,7 @@ GovernanceError
 ├── MalformedError                 the bytes can't be read
 ├── NotAuthenticatedError          no credential, or one that isn't valid
 ├── PermissionDeniedError          a credential without the scope or role
+│   └── ReauthenticationRequiredError  the person has to show again who they are
 ├── NotFoundError                  not there, or another organization's
 ├── ConflictError                  the state forbids it
 │   ├── AlreadyExistsError
@@ -68,6 +69,11 @@ class NotAuthenticatedError(GovernanceError):
 class PermissionDeniedError(GovernanceError):
     code = "permission_denied"
     message = "This credential may not do that."
+
+
+class ReauthenticationRequiredError(PermissionDeniedError):
+    code = "reauthentication_required"
+    message = "This needs your password again, at this very moment."
 
 
 class NotFoundError(GovernanceError):

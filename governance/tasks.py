@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from governance.actions import erasure, limits
+from governance.actions import erasure, finding_reminders, limits
 
 
 @shared_task
@@ -15,3 +15,9 @@ def purge_limits() -> None:
 def purge_payloads() -> None:
     """Erase the before and after of entries that are older than the settings keep."""
     erasure.purge_due()
+
+
+@shared_task
+def remind() -> None:
+    """Tell of findings that are overdue, or that nobody has begun with."""
+    finding_reminders.remind_due()

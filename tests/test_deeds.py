@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Public functions that decide nothing: they read, count, or store rows by themselves.
 NO_DECISION = {
+    "governance/actions/authority.py": {"roles_of", "people_behind"},
     "governance/actions/audit.py": {"deed", "record", "plain", "payload_hash"},
     "governance/actions/credentials.py": {
         "authenticate",

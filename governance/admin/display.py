@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 from django.db import models
 from django.template.defaultfilters import truncatechars
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
@@ -209,3 +210,13 @@ def json_block(value: Any) -> Any:
         return EMPTY
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return format_html('<pre class="dg-json">{}</pre>', truncatechars(text, 20_000))
+
+
+def lines(texts: Iterable[str]) -> Any:
+    """Show texts as a list; nothing if there is none."""
+    items = [(text,) for text in texts if text]
+    if not items:
+        return EMPTY
+    return format_html(
+        '<ul class="dg-reasons">{}</ul>', format_html_join("", "<li>{}</li>", items)
+    )

@@ -149,6 +149,8 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
     view_roles: ClassVar[frozenset[str]] = EVERYBODY
     add_roles: ClassVar[frozenset[str]] = frozenset()
     change_roles: ClassVar[frozenset[str]] = frozenset()
+    # Who is offered the buttons of a row; the deeds check for themselves.
+    act_roles: ClassVar[frozenset[str]] = frozenset()
     # Whether deeds on such a row are in the audit trail under its own name.
     has_history: ClassVar[bool] = False
     list_per_page = 50
@@ -179,6 +181,9 @@ class TenantAdmin(ModelAdmin, DeedAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._is_allowed(request, self.change_roles, obj)
+
+    def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._is_allowed(request, self.act_roles, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -19,8 +19,7 @@ from governance.api.base import (
     validated,
 )
 from governance.api.documents import WRITING, operation
-from governance.api.registry import shown_version
-from governance.exceptions import InvalidError, fault
+from governance.api.registry import named_version
 from governance.models import ApiKey
 
 
@@ -63,14 +62,7 @@ class DeployView(ApiView):
     def post(self, request: Request, reference: str) -> Response:
         model = self.model(reference)
         data = validated(DeploymentRequest, request)
-        version = shown_version(model)
-        if name := data.get("version"):
-            named = model.versions.filter(version=name).first()
-            if named is None:
-                raise InvalidError(
-                    errors=[fault("version", code="unknown_version", detail=name)]
-                )
-            version = named
+        version = named_version(model, data.get("version"))
         deployments.deploy(
             version,
             environment=data["environment"],

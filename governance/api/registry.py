@@ -221,19 +221,9 @@ class ModelView(ApiView):
         changes = model_fields(data, model.organization_id)
         if "model_name" in data:
             changes["name"] = data["model_name"]
-        version = self._version(model, data.get("version"))
+        version = named_version(model, data.get("version"))
         self._change(model, version, changes, schema_fields(data))
         return Response(PlatformModel(fresh(version)).data)
-
-    def _version(self, model: RegisteredModel, name: str | None) -> ModelVersion:
-        if name is None:
-            return shown_version(model)
-        found = model.versions.filter(version=name).first()
-        if found is None:
-            raise InvalidError(
-                errors=[fault("version", code="unknown_version", detail=name)]
-            )
-        return found
 
     @deed
     def _change(
@@ -311,6 +301,19 @@ def shown_version(model: RegisteredModel) -> ModelVersion:
         raise NotFoundError
     version.model = model
     return version
+
+
+def named_version(model: RegisteredModel, name: str | None) -> ModelVersion:
+    """Return the version of this name, or the shown one; InvalidError for another."""
+    if name is None:
+        return shown_version(model)
+    found = model.versions.filter(version=name).first()
+    if found is None:
+        raise InvalidError(
+            errors=[fault("version", code="unknown_version", detail=name)]
+        )
+    found.model = model
+    return found
 
 
 def fresh(version: ModelVersion) -> ModelVersion:

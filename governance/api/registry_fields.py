@@ -164,11 +164,12 @@ def model_fields(data: Mapping[str, Any], organization_id: int) -> dict[str, Any
         fields["label_horizon_min"] = horizon.get("min")
         fields["label_horizon_max"] = horizon.get("max")
     if "owner" in data:
-        fields["owner"] = _member(data["owner"], organization_id)
+        fields["owner"] = member(data["owner"], organization_id)
     return fields
 
 
-def _member(email: str, organization_id: int) -> User:
+def member(email: str, organization_id: int) -> User:
+    """Return the member with this address, or raise InvalidError."""
     membership = (
         Membership.objects.for_organization(organization_id)
         .in_effect()

@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from governance.api import auth, deployments, registry, risk
+from governance.api import (
+    auth,
+    deployments,
+    finding_actions,
+    findings,
+    registry,
+    risk,
+)
 
 urlpatterns = [
     path("auth/register", auth.RegisterOrganizationView.as_view()),
@@ -17,4 +24,23 @@ urlpatterns = [
     path("api/models/<str:reference>/versions", registry.VersionsView.as_view()),
     path("api/models/<str:reference>/risk-history", risk.RiskHistoryView.as_view()),
     path("api/models/<str:reference>/deploy", deployments.DeployView.as_view()),
+    path("api/findings", findings.FindingsView.as_view()),
+    path("api/findings/<str:reference>", findings.OneFindingView.as_view()),
+    path("api/findings/<str:reference>/start", findings.StartView.as_view()),
+    path("api/findings/<str:reference>/resolve", findings.ResolveView.as_view()),
+    path("api/findings/<str:reference>/reopen", findings.ReopenView.as_view()),
+    path("api/findings/<str:reference>/close", findings.CloseView.as_view()),
+    path(
+        "api/findings/<str:reference>/comments", finding_actions.CommentsView.as_view()
+    ),
+    path("api/findings/<str:reference>/links", finding_actions.LinksView.as_view()),
+    path("api/findings/<str:reference>/actions", finding_actions.ActionsView.as_view()),
+    path(
+        "api/findings/<str:reference>/actions/<str:action>/decide",
+        finding_actions.ActionDecisionView.as_view(),
+    ),
+    path(
+        "api/findings/<str:reference>/remediations",
+        finding_actions.RemediationsView.as_view(),
+    ),
 ]

@@ -6,7 +6,13 @@ from governance.models.audit import (
     Checkpoint,
     CheckpointCopy,
 )
-from governance.models.findings import Finding
+from governance.models.findings import (
+    Finding,
+    FindingAction,
+    FindingComment,
+    FindingLink,
+    Remediation,
+)
 from governance.models.limits import RateLimit
 from governance.models.notifications import Notification
 from governance.models.organizations import (
@@ -37,6 +43,9 @@ __all__ = [
     "CheckpointCopy",
     "Evidence",
     "Finding",
+    "FindingAction",
+    "FindingComment",
+    "FindingLink",
     "GovernanceStatus",
     "Membership",
     "ModelVersion",
@@ -46,6 +55,7 @@ __all__ = [
     "PolicyVersion",
     "RateLimit",
     "RegisteredModel",
+    "Remediation",
     "RiskScore",
     "StatusChange",
     "TokenSession",

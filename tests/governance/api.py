@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.test import Client
 
+from governance.actions import sessions
 from tests import factories
 
 
@@ -36,6 +37,12 @@ class Api:
 def api_of(person: factories.Person, **fields: Any) -> Api:
     _, text = factories.make_api_key(person, **fields)
     return Api(text)
+
+
+def signed_in(person: factories.Person) -> Api:
+    """Speak with a person's own token, in their roles."""
+    made = sessions.start(person.user, person.organization, actor=person.actor)
+    return Api(made.access)
 
 
 def faults(response: HttpResponse) -> dict[str, str]:

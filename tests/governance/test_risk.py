@@ -214,10 +214,10 @@ class TestFindings:
         assert finding.occurrences == 3
 
     def test_after_closure_a_new_breach_is_a_new_one(
-        self, version: ModelVersion
+        self, version: ModelVersion, alice: factories.Person
     ) -> None:
         assess(version, facts(age=0.9))
-        Finding.objects.update(status="closed")
+        factories.close_finding(Finding.objects.get(), alice)
         assess(version, facts(age=0.9))
         assert Finding.objects.count() == 2
 

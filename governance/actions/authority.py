@@ -1,0 +1,111 @@
+"""Who may do something: the roles that a person has now, and who counts as whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from governance.actions import credentials, limits
+from governance.actions.audit import Actor, deed, record
+from governance.exceptions import (
+    PermissionDeniedError,
+    ReauthenticationRequiredError,
+)
+from governance.models import ApiKey, Membership, User
+from governance.models.tenancy import TenantModel
+
+Role = Membership.Role
+# Ways in which a person has shown, at this very moment, who they are.
+CONFIRMED = frozenset({"password", "second_factor"})
+CONFIRMATIONS = (10, 15 * 60)  # attempts, in seconds
+
+
+def roles_of(actor: Actor, organization_id: int) -> frozenset[str]:
+    """Return the roles of a person as they are now; a key acts in none."""
+    if actor.type != "user" or actor.user_id is None:
+        return frozenset()
+    return credentials.roles_of(actor.user_id, organization_id)
+
+
+def people_behind(actor: Actor) -> frozenset[int]:
+    """Return who an actor is for four eyes: a key is its owner and its creator."""
+    people = {actor.user_id}
+    if actor.type == "api_key":
+        key = ApiKey.objects.get(pk=int(actor.id))
+        people |= {key.owner_id, key.created_by_id}
+    return frozenset(person for person in people if person is not None)
+
+
+def require_role(
+    subject: TenantModel, roles: Iterable[str], *, action: str, actor: Actor
+) -> None:
+    """Refuse, and remember it, unless a person with one of the roles acts."""
+    wanted = list(roles)
+    if roles_of(actor, subject.organization_id).isdisjoint(wanted):
+        words = " or ".join(Role(role).label.lower() for role in wanted)
+        refuse(subject, f"a person with the role {words}", action=action, actor=actor)
+
+
+def require_another(
+    subject: TenantModel, people: Iterable[int | None], *, action: str, actor: Actor
+) -> None:
+    """Refuse, and remember it, if the actor is one of these people (four eyes)."""
+    if people_behind(actor) & set(people):
+        refuse(subject, "a second person", action=action, actor=actor)
+
+
+def refuse(subject: TenantModel, needed: str, *, action: str, actor: Actor) -> None:
+    """Remember an attempt that lacks what it needs, and raise PermissionDeniedError."""
+    record(
+        subject.organization_id,
+        actor=actor,
+        action=action,
+        object=subject,
+        outcome="denied",
+        reason=f"needs {needed}",
+    )
+    raise PermissionDeniedError(f"This needs {needed}.")
+
+
+def require_confirmation(subject: TenantModel, *, action: str, actor: Actor) -> None:
+    """Refuse, and remember it, unless the person has just shown who they are."""
+    if actor.type == "user" and actor.auth_method in CONFIRMED:
+        return
+    record(
+        subject.organization_id,
+        actor=actor,
+        action=action,
+        object=subject,
+        outcome="denied",
+        reason="needs the password again",
+    )
+    raise ReauthenticationRequiredError
+
+
+def confirmed(actor: Actor, password: str, *, organization_id: int) -> Actor:
+    """Return the actor as one who has just shown who they are.
+
+    Raises ReauthenticationRequiredError for a wrong password, which is remembered, and
+    ThrottledError after too many. Call it outside a transaction.
+    """
+    limit, seconds = CONFIRMATIONS
+    limits.hit("confirm", str(actor.user_id), limit=limit, seconds=seconds)
+    user = None
+    if actor.type == "user" and actor.user_id is not None:
+        user = User.objects.filter(pk=actor.user_id, is_active=True).first()
+    if user is not None and user.check_password(password):
+        return replace(actor, auth_method="password")
+    _record_failure(organization_id, user, actor=actor)
+    raise ReauthenticationRequiredError("The password is wrong.")
+
+
+@deed
+def _record_failure(organization_id: int, user: User | None, *, actor: Actor) -> None:
+    record(
+        organization_id,
+        actor=actor,
+        action="person.confirmed",
+        object=user,
+        outcome="failed",
+        reason="wrong password",
+    )
