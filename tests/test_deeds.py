@@ -20,7 +20,20 @@ NO_DECISION = {
         "scopes_with_implied",
     },
     "governance/actions/limits.py": {"hit", "purge"},
-    "governance/actions/policies.py": {"content_hash"},
+    "governance/actions/policies.py": {"content_hash", "in_force_for", "binding_hash"},
+    "governance/actions/approvals.py": {"subject_digest", "lock", "standing"},
+    "governance/actions/quorums.py": {
+        "voters",
+        "counted",
+        "shortfalls",
+        "is_reachable",
+    },
+    "governance/actions/subjects.py": {
+        "lock",
+        "of_version",
+        "digest_of",
+        "differences",
+    },
     # A user of no organization yet: there is no trail to tell.
     "governance/actions/organizations.py": {"create_user", "roles_of_person"},
     "governance/actions/registry.py": {"author_of", "slug_of", "note_traffic"},

@@ -10,7 +10,13 @@ from django.utils import timezone
 
 from governance.actions.audit import Actor, deed, record
 from governance.decision import DEFAULT_POLICY
-from governance.models import Organization, Policy, PolicyVersion
+from governance.exceptions import ConflictError
+from governance.models import (
+    Organization,
+    Policy,
+    PolicyVersion,
+    RegisteredModel,
+)
 
 DEFAULT_NAME = "Default policy"
 
@@ -18,6 +24,44 @@ DEFAULT_NAME = "Default policy"
 def content_hash(content: dict[str, Any]) -> str:
     """Return the SHA-256, in hex, of the canonical JSON of a policy's content."""
     return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+
+
+def in_force_for(model: RegisteredModel) -> PolicyVersion:
+    """Return the policy version that a model has to keep.
+
+    The active one that names the model, else the one that names its tier, else that of
+    the default policy. Raises ConflictError if there is none.
+    """
+    active = list(
+        PolicyVersion.objects.for_organization(model.organization_id)
+        .active()
+        .select_related("policy")
+        .order_by("policy_id")
+    )
+    ranks = [(_rank(version, model), version) for version in active]
+    chosen = max(ranks, key=lambda one: one[0], default=None)
+    if chosen is None or chosen[0] == 0:
+        raise ConflictError("The organization has no policy in force.")
+    return chosen[1]
+
+
+def _rank(version: PolicyVersion, model: RegisteredModel) -> int:
+    """Tell how closely a policy is meant for a model; 0 is not at all."""
+    applies_to = version.content.get("applies_to") or {}
+    if model.slug in applies_to.get("models", ()):
+        return 3
+    if model.effective_risk_tier in applies_to.get("tiers", ()):
+        return 2
+    return 1 if version.policy.is_default else 0
+
+
+def binding_hash(version: PolicyVersion) -> str:
+    """Return the hash of what an approval rests on: the version's rules and stages.
+
+    Read and written again first: content that was stored before there were stages, or
+    that leaves out a default, means the same.
+    """
+    return content_hash(version.thresholds.to_json())
 
 
 @deed

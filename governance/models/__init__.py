@@ -1,3 +1,11 @@
+from governance.models.approvals import (
+    ApprovalRequest,
+    ApprovalStage,
+    ApprovalVote,
+    ApprovedSubject,
+    Delegation,
+    StageApprover,
+)
 from governance.models.audit import (
     AuditEntry,
     AuditHead,
@@ -34,6 +42,10 @@ from governance.models.risk import (
 
 __all__ = [
     "ApiKey",
+    "ApprovalRequest",
+    "ApprovalStage",
+    "ApprovalVote",
+    "ApprovedSubject",
     "Assessment",
     "AuditEntry",
     "AuditHead",
@@ -41,6 +53,7 @@ __all__ = [
     "AuditTile",
     "Checkpoint",
     "CheckpointCopy",
+    "Delegation",
     "Evidence",
     "Finding",
     "FindingAction",
@@ -57,6 +70,7 @@ __all__ = [
     "RegisteredModel",
     "Remediation",
     "RiskScore",
+    "StageApprover",
     "StatusChange",
     "TokenSession",
     "User",

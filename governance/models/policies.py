@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from governance.decision import Thresholds
-from governance.models.organizations import User
+from governance.models.organizations import ApiKey, User
 from governance.models.tenancy import TenantModel, TenantQuerySet
 
 
@@ -36,6 +36,10 @@ class Policy(TenantModel):
 
 
 class PolicyVersionQuerySet(TenantQuerySet["PolicyVersion"]):
+    def active(self) -> PolicyVersionQuerySet:
+        """Return the versions in force, at most one of each policy."""
+        return self.filter(status=PolicyVersion.Status.ACTIVE)
+
     def in_force(self) -> PolicyVersionQuerySet:
         """Return the active version of the default policy."""
         return self.filter(status=PolicyVersion.Status.ACTIVE, policy__is_default=True)
@@ -59,6 +63,13 @@ class PolicyVersion(TenantModel):
         User, null=True, on_delete=models.PROTECT, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Who last changed the draft, and the key that it was done with.
+    edited_by = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    edited_with = models.ForeignKey(
+        ApiKey, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
     published_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar = PolicyVersionQuerySet.as_manager()

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from django.db import models
 from django.utils import timezone
 
-from governance.models.organizations import User
+from governance.models.organizations import ApiKey, User
 from governance.models.tenancy import TenantModel, TenantQuerySet
 from governance.schema import Schema
 
@@ -54,6 +54,13 @@ class RegisteredModel(TenantModel):
     )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Who last changed what an approval rests on, and the key that it was done with.
+    edited_by = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    edited_with = models.ForeignKey(
+        ApiKey, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
     # Whose state the model shows: the deployed version, else the newest with traffic.
     current_version = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
@@ -121,8 +128,17 @@ class ModelVersion(TenantModel):
     training_accuracy = models.FloatField(null=True, blank=True)
     fairness_baseline = models.FloatField(null=True, blank=True)
     artifact_digest = models.CharField(max_length=64, blank=True)
+    # What it is measured against, as monitoring says (`registry.note_baseline`).
+    baseline_ref = models.CharField(max_length=60, blank=True, editable=False)
+    baseline_kind = models.CharField(max_length=12, blank=True, editable=False)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    edited_by = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    edited_with = models.ForeignKey(
+        ApiKey, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
     last_prediction_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from governance import exceptions
+from governance.actions import registry, subjects
 from governance.actions.audit import Actor, deed, record
 from governance.models import ModelVersion
 from monitoring.actions import standards, versions
@@ -122,6 +123,7 @@ def store(
     Raises AlreadyExistsError if another baseline has the label. The same baseline
     again is no error: it is returned as it is.
     """
+    subjects.lock(version.model_id)
     versions.lock(version.pk)
     known = Baseline.objects.filter(version=version, label=label).first()
     if known is not None and known.digest == fitted.digest:
@@ -156,6 +158,7 @@ def store(
         },
     )
     if is_first:
+        _tell_governance(version, actor=actor)
         _count_anew(version)
     return baseline
 
@@ -189,6 +192,7 @@ def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
     baseline before stays in use. Activating the active one changes nothing.
     """
     version = baseline.version
+    subjects.lock(version.model_id)
     versions.lock(version.pk)
     before = Baseline.objects.filter(version=version, active=True).first()
     if before is not None and before.pk == baseline.pk:
@@ -204,16 +208,40 @@ def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
         before=None if before is None else {"active": before.public_id},
         after={"active": baseline.public_id},
     )
+    _tell_governance(version, actor=actor)
     _count_anew(version)
     return baseline
 
 
+def _heirs(version: ModelVersion) -> QuerySet[ModelVersion]:
+    """Find the version and those after it, which may inherit its baseline."""
+    later = ModelVersion.objects.filter(model=version.model_id, pk__gte=version.pk)
+    return later.select_related("model").order_by("pk")
+
+
+def _tell_governance(version: ModelVersion, *, actor: Actor | None) -> None:
+    """Say which baseline the version and its heirs are measured against now.
+
+    Approvals rest on it: raises ApprovalRequiredError if one of them is approved.
+    All locks are taken before the first row is written: workers do it in that order.
+    """
+    heirs = list(_heirs(version))
+    for heir in heirs:
+        versions.lock(heir.pk)
+    for heir in heirs:
+        standard = standards.wanted(heir)
+        if standard is not None:
+            registry.note_baseline(
+                heir,
+                ref=standard.baseline.public_id,
+                kind=standard.kind,
+                actor=actor,
+            )
+
+
 def _count_anew(version: ModelVersion) -> None:
     """Put the window's predictions on the queue, of the heirs of the baseline too."""
-    heirs = ModelVersion.objects.filter(model=version.model_id, pk__gte=version.pk)
-    for heir in heirs.select_related("model").order_by("pk"):
-        if heir.pk != version.pk:
-            versions.lock(heir.pk)
+    for heir in _heirs(version):
         receipts = Receipt.objects.filter(version=heir, kind=Receipt.Kind.PREDICTIONS)
         newest: datetime | None = receipts.aggregate(at=Max("last_event"))["at"]
         if newest is not None:

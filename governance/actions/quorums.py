@@ -1,0 +1,103 @@
+"""Whose votes count: who could vote when a stage opened, and still can."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from governance.models import ApprovalRequest, ApprovalStage, ApprovalVote, Membership
+from governance.models.organizations import MembershipQuerySet
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """A person who may vote, and in which role."""
+
+    user_id: int
+    label: str
+    role: str
+
+
+def voters(
+    stage: ApprovalStage, *, since: datetime | None = None, at: datetime | None = None
+) -> dict[int, Voter]:
+    """Return who may vote in a stage at `at` (now), by their user's id.
+
+    `since` is when the stage opened: a role that was given later doesn't count.
+    """
+    here = Membership.objects.for_organization(stage.organization_id)
+    members: MembershipQuerySet = here.voting(at)
+    if since is not None:
+        members = members & here.voting(since)
+    members = members.filter(user__is_active=True, user__is_service=False)
+    if stage.role:
+        members = members.filter(role=stage.role)
+    found = members.select_related("user").order_by("user_id", "role")
+    named = {address.lower() for address in stage.people}
+    return {
+        one.user_id: Voter(one.user_id, str(one.user), one.role)
+        for one in found
+        if not named or one.user.email.lower() in named
+    }
+
+
+def counted(
+    stage: ApprovalStage,
+    votes: Iterable[ApprovalVote],
+    *,
+    at: datetime | None = None,
+) -> list[ApprovalVote]:
+    """Return the approving votes of a stage that count at `at` (now).
+
+    Neither the vote of somebody who was removed meanwhile counts, nor one for them.
+    """
+    if stage.opened_at is None:
+        return []
+    able = voters(stage, since=stage.opened_at, at=at)
+    return [
+        vote
+        for vote in votes
+        if vote.stage_id == stage.pk
+        and vote.decision == ApprovalVote.Decision.APPROVE
+        and vote.voter_id in able
+        and vote.principal_id in able
+    ]
+
+
+def shortfalls(request: ApprovalRequest, *, at: datetime | None = None) -> list[str]:
+    """Say for each stage of a request whose quorum isn't there what it lacks."""
+    if request.auto_approval is not None:
+        return []
+    votes = list(request.votes.all())
+    found = []
+    stages = list(request.stages.all())
+    for stage in stages:
+        have = len({vote.principal_id for vote in counted(stage, votes, at=at)})
+        if have < max(stage.quorum, 1):
+            found.append(
+                f"Stage {stage.number} needs {stage.quorum} of {stage.who}; "
+                f"{have} of the votes {'counts' if have == 1 else 'count'}."
+            )
+    return found if stages else ["The request has no stage."]
+
+
+def is_reachable(needs: Iterable[tuple[int, Collection[int]]]) -> bool:
+    """Tell whether each stage finds its quorum, nobody voting in two of them.
+
+    `needs` has a quorum and the people who may vote for each stage. Looks for
+    different people for all seats at once (augmenting paths, as Kuhn's algorithm).
+    """
+    seats = [people for quorum, people in needs for _ in range(quorum)]
+    taken: dict[int, int] = {}  # person → seat
+
+    def take(seat: int, tried: set[int]) -> bool:
+        for person in seats[seat]:
+            if person not in tried:
+                tried.add(person)
+                if person not in taken or take(taken[person], tried):
+                    taken[person] = seat
+                    return True
+        return False
+
+    return all(take(seat, set()) for seat in range(len(seats)))
