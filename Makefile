@@ -36,6 +36,7 @@ lint: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	cd client && ../$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	DRIFTGUARD_DATA_DIR=$(VENV)/lint $(PYTHON) manage.py check --fail-level WARNING
 	DRIFTGUARD_DATA_DIR=$(VENV)/lint $(PYTHON) manage.py makemigrations --check --dry-run

@@ -1,5 +1,6 @@
 """``python -m tests.bench [NAME …]``: measures, each in a process of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,10 @@ def main(chosen: list[str]) -> int:
     for name in chosen or names():
         print(f"\n{name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}"]
-        if subprocess.run(command, cwd=HERE.parents[1], check=False).returncode:
+        root = HERE.parents[1]
+        # The client is a distribution of its own, beside the product's packages.
+        environment = {**os.environ, "PYTHONPATH": str(root / "client")}
+        if subprocess.run(command, cwd=root, env=environment, check=False).returncode:
             missed.append(name)
     print(f"\nMissed: {', '.join(missed) or 'nothing'}", flush=True)
     return 1 if missed else 0
