@@ -47,10 +47,10 @@ def in_force_for(model: RegisteredModel) -> PolicyVersion:
 
 def _rank(version: PolicyVersion, model: RegisteredModel) -> int:
     """Tell how closely a policy is meant for a model; 0 is not at all."""
-    applies_to = version.content.get("applies_to") or {}
-    if model.slug in applies_to.get("models", ()):
+    controls = version.thresholds.controls
+    if model.slug in controls.models:
         return 3
-    if model.effective_risk_tier in applies_to.get("tiers", ()):
+    if model.effective_risk_tier in controls.tiers:
         return 2
     return 1 if version.policy.is_default else 0
 
@@ -61,7 +61,7 @@ def binding_hash(version: PolicyVersion) -> str:
     Read and written again first: content that was stored before there were stages, or
     that leaves out a default, means the same.
     """
-    return content_hash(version.thresholds.to_json())
+    return content_hash(version.thresholds.binding)
 
 
 @deed

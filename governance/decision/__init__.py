@@ -3,6 +3,15 @@
 Pure: the same facts, thresholds and previous state always give the same verdict.
 """
 
+from governance.decision.controls import (
+    GATE_RULE_NAMES,
+    Controls,
+    GateMode,
+    Mode,
+    OverrideLimit,
+    Reaction,
+    Stage,
+)
 from governance.decision.facts import (
     ERROR_METRICS,
     ColumnFacts,
@@ -11,13 +20,13 @@ from governance.decision.facts import (
     Measured,
     PerformanceFacts,
 )
+from governance.decision.levels import Level
 from governance.decision.risk import ColumnTerm, RiskTerms, risk_score
 from governance.decision.rules import FailedRule
 from governance.decision.thresholds import (
     DEFAULT_POLICY,
     RULE_NAMES,
     Effect,
-    Level,
     Limits,
     PolicyError,
     Rule,
@@ -34,21 +43,28 @@ from governance.decision.verdict import (
 __all__ = [
     "DEFAULT_POLICY",
     "ERROR_METRICS",
+    "GATE_RULE_NAMES",
     "RULE_NAMES",
     "ColumnFacts",
     "ColumnTerm",
+    "Controls",
     "Effect",
     "Facts",
     "FailedRule",
+    "GateMode",
     "GroupFacts",
     "Level",
     "Limits",
     "Measured",
+    "Mode",
+    "OverrideLimit",
     "PerformanceFacts",
     "PolicyError",
     "PreviousState",
+    "Reaction",
     "RiskTerms",
     "Rule",
+    "Stage",
     "Status",
     "Thresholds",
     "Verdict",

@@ -12,7 +12,8 @@ from governance.decision.facts import (
     Measured,
     PerformanceFacts,
 )
-from governance.decision.thresholds import RULE_NAMES, Effect, Level, Thresholds
+from governance.decision.levels import Level
+from governance.decision.thresholds import RULE_NAMES, Effect, Thresholds
 from governance.importance import normalised
 
 # Shares are quotients of floats; 1/3 of three columns must still be a third.

@@ -1,25 +1,20 @@
-"""The content of a policy version: limits, weights and rules."""
+"""The content of a policy version: limits, weights, rules, and the controls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-from governance.reading import DescriptionError, Location, Reader
+from governance.decision.controls import Controls
+from governance.decision.controls_reading import ControlsReader
+from governance.decision.levels import Level
+from governance.reading import DescriptionError, Location
 
 
 class PolicyError(DescriptionError):
     """The content of a policy is wrong."""
 
     code: ClassVar[str] = "policy"
-
-
-class Level(StrEnum):
-    """How firmly a rule holds at the gate."""
-
-    ADVISORY = "advisory"  # is shown, changes nothing
-    SOFT = "soft"  # an active override may pass it
-    HARD = "hard"  # only another policy version changes it
 
 
 class Effect(StrEnum):
@@ -81,9 +76,27 @@ _DEFAULT_AGES: Mapping[str, float] = {
 }
 
 
+# What a policy may change without voiding a vote: none of it was voted on.
+NOT_BINDING = frozenset(
+    {
+        "applies_to",
+        "approval_days",
+        "environments",
+        "overrides",
+        "blocked",
+        "break_glass",
+        "revalidation_months",
+        "intake_days",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The limits by which `governance.decision` judges."""
+    """The content of a policy: the limits by which `governance.decision` judges.
+
+    What only people have to do with is in `controls`.
+    """
 
     drift_weight: float = 0.6
     fairness_weight: float = 0.4
@@ -103,6 +116,7 @@ class Thresholds:
     evaluations: int = 2  # consecutive ones that change a status
     new_rows_share: float = 0.05  # new rows that make a new evaluation
     rules: Mapping[str, Rule] = field(default_factory=lambda: dict(_DEFAULT_RULES))
+    controls: Controls = field(default_factory=Controls)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of a policy, complete."""
@@ -125,7 +139,14 @@ class Thresholds:
             "evaluations": self.evaluations,
             "new_rows_share": self.new_rows_share,
             "rules": {name: rule.to_json() for name, rule in self.rules.items()},
+            **self.controls.to_json(),
         }
+
+    @property
+    def binding(self) -> dict[str, Any]:
+        """The part of the content that an approval rests on: rules and stages."""
+        content = self.to_json()
+        return {name: content[name] for name in content if name not in NOT_BINDING}
 
     @classmethod
     def from_json(cls, content: object) -> Self:
@@ -147,7 +168,7 @@ def _limits_json(limits: Limits, mild: str, serious: str) -> dict[str, float]:
     return {mild: limits.mild, serious: limits.serious}
 
 
-class _ThresholdsReader(Reader):
+class _ThresholdsReader(ControlsReader):
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         super().__init__()
         self.defaults = defaults
@@ -183,6 +204,7 @@ class _ThresholdsReader(Reader):
             "evaluations": self._count(given, "evaluations", high=100),
             "maximum_age_hours": self._ages(given),
             "rules": self._rules(given),
+            "controls": self.controls(given),
         }
 
     def _weights(self, given: Mapping[str, object]) -> tuple[float, float]:
@@ -241,10 +263,7 @@ class _ThresholdsReader(Reader):
         return float(self.defaults[name]) if share is None else share
 
     def _count(self, given: Mapping[str, object], name: str, high: int) -> int:
-        count = self.number((name,), given.get(name), low=1, high=high)
-        if count is not None and not count.is_integer():
-            self.expected((name,), "a whole number", count)
-        return int(self.defaults[name] if count is None else count)
+        return self.whole((name,), given.get(name), 1, high, self.defaults[name])
 
     def _ages(self, given: Mapping[str, object]) -> dict[str, float]:
         loc = ("maximum_age_hours",)

@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any, Self
 
 from governance.decision.facts import Facts, plain
+from governance.decision.levels import Level
 from governance.decision.risk import RiskTerms, risk_score
 from governance.decision.rules import FailedRule, failed_rules, judged
-from governance.decision.thresholds import Effect, Level, Limits, Thresholds
+from governance.decision.thresholds import Effect, Limits, Thresholds
 
 
 class Status(StrEnum):
