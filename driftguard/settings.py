@@ -91,6 +91,12 @@ JWT_SIGNING_KEY = environment.text(
 SIGNING_KEY = environment.text("SIGNING_KEY")
 # The public keys that were in use before it, so that what they signed stays good.
 SIGNING_KEYS_BEFORE = environment.words("SIGNING_KEYS_BEFORE", [])
+# A trail that has grown gets a signed checkpoint after so many seconds, which is copied
+# to these directories: append-only ones on another machine's disk, if you can.
+CHECKPOINT_SECONDS = environment.integer("CHECKPOINT_SECONDS", 300)
+CHECKPOINT_DIRECTORIES = environment.words(
+    "CHECKPOINT_DIRECTORIES", [str(DATA_DIR / "checkpoints")]
+)
 # Days after which the before and after of an entry of the trail is erased; 0: never.
 AUDIT_PAYLOAD_DAYS = environment.integer("AUDIT_PAYLOAD_DAYS", 0)
 # How long a login is good for services, and how long they may renew it.
@@ -313,6 +319,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "monitoring.tasks.forget_idempotency_keys",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
+    },
+    "sign checkpoints": {
+        "task": "governance.tasks.sign_checkpoints",
+        "schedule": 30.0,
+        "options": {"expires": 60.0},
     },
     "purge payloads": {
         "task": "governance.tasks.purge_payloads",

@@ -10,7 +10,8 @@ GovernanceError
 │   ├── AlreadyExistsError
 │   ├── ApprovalRequiredError
 │   ├── IdempotencyInFlightError
-│   └── OrganizationRequiredError
+│   ├── OrganizationRequiredError
+│   └── TrailBrokenError           the trail contradicts an earlier checkpoint
 ├── LengthRequiredError            a body of unknown length
 ├── TooLargeError
 ├── UnsupportedMediaTypeError
@@ -105,6 +106,11 @@ class IdempotencyInFlightError(ConflictError):
 class OrganizationRequiredError(ConflictError):
     code = "organization_required"
     message = "You belong to several organizations; name one in `organization`."
+
+
+class TrailBrokenError(ConflictError):
+    code = "trail_broken"
+    message = "The trail does not go on from an earlier checkpoint."
 
 
 class LengthRequiredError(GovernanceError):

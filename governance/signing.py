@@ -95,7 +95,7 @@ def is_kept_here() -> bool:
 
 def prepare_next() -> PublicKey:
     """Make the key that will follow, unless it is there; it doesn't sign yet."""
-    return _public(_read(_made_once(settings.DATA_DIR / NEXT_FILE)))
+    return _public(_read(_made_once(next_file())))
 
 
 def take_next() -> PublicKey:
@@ -110,13 +110,19 @@ def take_next() -> PublicKey:
             lines.write(earlier.text + "\n")
             lines.flush()
             os.fsync(lines.fileno())
-    (settings.DATA_DIR / NEXT_FILE).replace(settings.DATA_DIR / KEY_FILE)
+    next_file().replace(settings.DATA_DIR / KEY_FILE)
     return public_key()
+
+
+def next_file() -> Path:
+    """Return where the prepared key is kept."""
+    path: Path = settings.DATA_DIR / NEXT_FILE
+    return path
 
 
 def secret_text() -> str:
     """Return the prepared key as the variable SIGNING_KEY spells it."""
-    return (settings.DATA_DIR / NEXT_FILE).read_text(encoding="ascii").strip()
+    return next_file().read_text(encoding="ascii").strip()
 
 
 def _secret() -> Ed25519PrivateKey:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from governance.actions import erasure, finding_reminders, limits
+from governance.actions import checkpoints, erasure, finding_reminders, limits
 
 
 @shared_task
@@ -21,3 +21,9 @@ def purge_payloads() -> None:
 def remind() -> None:
     """Tell of findings that are overdue, or that nobody has begun with."""
     finding_reminders.remind_due()
+
+
+@shared_task
+def sign_checkpoints() -> None:
+    """Sign checkpoints of the trails that have grown, and copy them outside."""
+    checkpoints.sign_due()

@@ -4,6 +4,7 @@ from django.urls import path
 
 from governance.api import (
     auth,
+    checkpoints,
     deployments,
     finding_actions,
     findings,
@@ -22,6 +23,10 @@ urlpatterns = [
     path("api/models", registry.ModelsView.as_view()),
     path("api/models/<str:reference>", registry.ModelView.as_view()),
     path("api/models/<str:reference>/versions", registry.VersionsView.as_view()),
+    path("api/audit/checkpoint", checkpoints.CheckpointView.as_view()),
+    path("api/audit/proof/inclusion", checkpoints.InclusionView.as_view()),
+    path("api/audit/proof/consistency", checkpoints.ConsistencyView.as_view()),
+    path("api/audit/keys", checkpoints.KeysView.as_view()),
     path("api/models/<str:reference>/risk-history", risk.RiskHistoryView.as_view()),
     path("api/models/<str:reference>/deploy", deployments.DeployView.as_view()),
     path("api/findings", findings.FindingsView.as_view()),
