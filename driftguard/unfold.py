@@ -101,6 +101,7 @@ NAVIGATION = [
         "items": [
             page("Policies", "policy", "governance", "policyversion"),
             page("Members", "group", "governance", "membership"),
+            page("Invitations", "mail", "governance", "invitation"),
             page("API keys", "key", "governance", "apikey"),
         ],
     },

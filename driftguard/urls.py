@@ -10,6 +10,7 @@ from drf_spectacular.views import (
 )
 
 from driftguard import health
+from governance.admin import invitation_pages
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -22,6 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
             pattern_name="admin:governance_registeredmodel_changelist"
         ),
     ),
+    path("invitations", invitation_pages.answer, name="invitation"),
+    path("invitations/<str:token>", invitation_pages.open_link),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
@@ -32,5 +35,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 handler400 = "governance.api.exceptions.bad_request"
+handler403 = "governance.api.exceptions.permission_denied"
 handler404 = "governance.api.exceptions.page_not_found"
 handler500 = "governance.api.exceptions.server_error"

@@ -37,6 +37,7 @@ NO_DECISION = {
         "stored",
     },
     "governance/actions/trees.py": {"grow", "root", "subtrees"},
+    "governance/actions/invitations.py": {"count_attempt", "find", "link"},
     "governance/actions/limits.py": {"hit", "purge"},
     "governance/actions/policies.py": {"content_hash", "in_force_for", "binding_hash"},
     "governance/actions/approvals.py": {"subject_digest", "lock", "standing"},

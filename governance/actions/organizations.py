@@ -22,7 +22,14 @@ from governance.exceptions import (
     PermissionDeniedError,
     fault,
 )
-from governance.models import ApiKey, Membership, Organization, TokenSession, User
+from governance.models import (
+    ApiKey,
+    Membership,
+    Notification,
+    Organization,
+    TokenSession,
+    User,
+)
 from governance.models.organizations import VOTING_ROLES
 
 Role = Membership.Role
@@ -43,7 +50,7 @@ def create_organization(
     )
     policies.create_default(organization, actor=actor)
     if owner is not None:
-        grant(organization, owner, Role.OWNER, actor=actor)
+        grant(organization, owner, Role.OWNER, giver=None, actor=actor)
     return organization
 
 
@@ -89,7 +96,7 @@ def register_organization(
         name=f"{name} (service)",
         is_service=True,
     )
-    grant(organization, service, Role.MODEL_OWNER, actor=actor)
+    grant(organization, service, Role.MODEL_OWNER, giver=None, actor=actor)
     key, text = _insert_api_key(
         organization, name="First key", owner=service, actor=actor
     )
@@ -142,19 +149,27 @@ def add_member(
     members = Membership.objects.for_organization(organization).active()
     if actor is not None and not members.filter(user=user).exists():
         raise ConflictError("Who is no member yet has to be invited.")
-    return grant(organization, user, role, actor=actor)
+    giver = actor.user_id if actor else None
+    return grant(organization, user, role, giver=giver, actor=actor)
 
 
 @deed
 def grant(
-    organization: Organization, user: User, role: str, *, actor: Actor | None
+    organization: Organization,
+    user: User,
+    role: str,
+    *,
+    giver: int | None,
+    actor: Actor | None,
 ) -> Membership:
     """Give a role, whoever asks: the caller has checked that they may.
+
+    `giver` is the id of whom the role comes from, None for the system: with an
+    invitation it isn't the one who acts.
 
     Locks the organization, so that two people at once don't both count as the second.
     """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-    giver = actor.user_id if actor else None
     is_voting = role in VOTING_ROLES
     if is_voting and giver == user.pk:
         raise ConflictError("Nobody gives a voting role to themselves.")
@@ -182,8 +197,34 @@ def grant(
             "needs_confirmation": membership.needs_confirmation,
         },
     )
+    if membership.needs_confirmation:
+        _ask_second_person(membership)
     transaction.on_commit(credentials.forget)
     return membership
+
+
+def _ask_second_person(membership: Membership) -> None:
+    """Tell those who may confirm the role that it waits for one of them."""
+    organization, user = membership.organization, membership.user
+    able = (
+        Membership.objects.for_organization(organization)
+        .in_effect()
+        .filter(role__in=(Role.OWNER, Role.COMPLIANCE_OFFICER))
+        .exclude(user__in=(membership.user_id, membership.granted_by_id))
+    )
+    Notification.objects.create(
+        organization=organization,
+        event="member.unconfirmed",
+        subject=f"{user} as {membership.get_role_display()} waits for a second person"[
+            :500
+        ],
+        payload={
+            "to": sorted(set(able.values_list("user__email", flat=True))),
+            "membership": membership.pk,
+            "member": user.email,
+            "role": membership.get_role_display(),
+        },
+    )
 
 
 def _people_with(organization: Organization, user: User) -> int:

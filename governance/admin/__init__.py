@@ -3,6 +3,7 @@
 from governance.admin import (
     audit,
     findings,
+    invitations,
     organizations,
     policies,
     registry,
@@ -12,6 +13,7 @@ from governance.admin import (
 __all__ = [
     "audit",
     "findings",
+    "invitations",
     "organizations",
     "policies",
     "registry",

@@ -26,6 +26,12 @@ from governance.admin.tenancy import Role, TenantAdmin, actor_of, seat_of
 from governance.exceptions import GovernanceError
 from governance.models import ApiKey, Membership
 
+MEMBER_STATES = {
+    "in_effect": Badge("good", "check_circle", "In effect"),
+    "unconfirmed": Badge("warn", "hourglass_empty", "Waits for a second person"),
+    "ended": Badge("calm", "history", "Ended"),
+}
+
 
 class DialogForm(forms.Form):
     """The form inside a dialog that asks "are you sure?": it has no fields.
@@ -71,7 +77,14 @@ class StateFilter(DropdownFilter):
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
-    list_display = ("person", "email", "role", "state", "granted_by", "granted_at")
+    list_display = (
+        "person",
+        "email",
+        "role",
+        "shown_state",
+        "granted_by",
+        "granted_at",
+    )
     list_filter = (("role", ChoicesDropdownFilter), StateFilter)
     search_fields = ("user__email", "user__name")
     list_select_related = ("user", "granted_by")
@@ -81,7 +94,7 @@ class MembershipAdmin(TenantAdmin):
         "user",
         "email",
         "role",
-        "state",
+        "shown_state",
         "granted_by",
         "granted_at",
         "confirmed_by",
@@ -89,7 +102,7 @@ class MembershipAdmin(TenantAdmin):
         "ended_by",
         "ended_at",
     )
-    readonly_fields = ("email", "state", *fields[4:])
+    readonly_fields = ("email", "shown_state", *fields[4:])
     add_fieldsets = ((None, {"fields": ("user", "role")}),)
     actions_detail = ("confirm", "end")
     add_roles = frozenset({Role.OWNER})
@@ -176,12 +189,8 @@ class MembershipAdmin(TenantAdmin):
         return membership.user.email
 
     @display(description="State")
-    def state(self, membership: Membership) -> Badge:
-        if not membership.is_active:
-            return Badge("calm", "history", "Ended")
-        if membership.is_unconfirmed:
-            return Badge("warn", "hourglass_empty", "Waits for a second person")
-        return Badge("good", "check_circle", "In effect")
+    def shown_state(self, membership: Membership) -> Badge:
+        return MEMBER_STATES[membership.state]
 
 
 class ApiKeyForm(forms.ModelForm):

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from governance import tokens
-from governance.actions import limits, organizations, sessions
+from governance.actions import invitations, limits, organizations, sessions
 from governance.actions.audit import Actor
 from governance.api.authentication import client_address
 from governance.api.base import ApiView, StrictSerializer, TextField, validated
@@ -89,6 +89,9 @@ class OrganizationAnswer(serializers.Serializer[Any]):
     name = serializers.CharField()
     slug = serializers.CharField()
     api_key = serializers.CharField(help_text="shown this once")
+    owner_link = serializers.URLField(
+        help_text="makes the person who opens it first the owner, within seven days"
+    )
 
 
 class RegisterOrganizationView(OpenView):
@@ -105,6 +108,7 @@ class RegisterOrganizationView(OpenView):
             "name": "My Test Company",
             "slug": "my-test-company",
             "api_key": "dg_live_…",
+            "owner_link": "https://driftguard.example/invitations/Zm9y…",
         },
         tag="Quick start",
         auth=[],
@@ -112,7 +116,7 @@ class RegisterOrganizationView(OpenView):
     def post(self, request: Request) -> Response:
         self.check_registration()
         data = validated(OrganizationName, request)
-        organization, _, text = organizations.register_organization(
+        organization, text, offer = invitations.register_organization(
             data["name"], actor=self.visitor()
         )
         return Response(
@@ -121,6 +125,7 @@ class RegisterOrganizationView(OpenView):
                 "name": organization.name,
                 "slug": organization.slug,
                 "api_key": text,
+                "owner_link": invitations.link(offer),
             }
         )
 
@@ -182,6 +187,41 @@ class RegisterPersonView(OpenView):
         return Response(PersonAnswer(answer).data, status=201)
 
 
+class PasswordView(OpenView):
+    """A call in which somebody shows with a password who they are."""
+
+    def authenticated(self, email: str, password: str) -> User:
+        """Return the user, or answer as slowly and as little for every reason."""
+        started = time.monotonic()
+        email = email.lower()
+        self._check_limits(email)
+        request = self.request._request
+        user = authenticate(request, username=email, password=password)
+        is_locked = getattr(request, "axes_locked_out", False)
+        # Axes would put its own answer in the place of ours.
+        request.axes_locked_out = False  # type: ignore[attr-defined]
+        if isinstance(user, User) and not is_locked:
+            user_logged_in.send(sender=User, request=request, user=user)
+            return user
+        reason = "locked out" if is_locked else "wrong password"
+        actor = replace(self.visitor(), label=email, auth_method="password")
+        sessions.record_failure(email, actor=actor, reason=reason)
+        time.sleep(max(0.0, started + FAILURE_SECONDS - time.monotonic()))
+        if is_locked:
+            pause = get_cool_off()
+            raise ThrottledError(
+                "Too many failed attempts; try again later.",
+                retry_after=int(pause.total_seconds()) if pause else 60,
+            )
+        raise NotAuthenticatedError("E-mail address or password is wrong.")
+
+    def _check_limits(self, email: str) -> None:
+        limit, seconds = LOGINS_PER_ADDRESS
+        limits.hit("login address", self.visitor().ip, limit=limit, seconds=seconds)
+        limit, seconds = LOGINS_PER_ACCOUNT
+        limits.hit("login account", email, limit=limit, seconds=seconds)
+
+
 class Login(StrictSerializer):
     """The body of a login."""
 
@@ -209,7 +249,7 @@ TOKENS = {
 }
 
 
-class LoginView(OpenView):
+class LoginView(PasswordView):
     """E-mail and password for tokens."""
 
     @operation(
@@ -223,42 +263,11 @@ class LoginView(OpenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        started = time.monotonic()
         data = validated(Login, request)
-        email = data["username"].lower()
-        self._check_limits(email)
-        user = self._authenticated(email, data["password"], started)
+        user = self.authenticated(data["username"], data["password"])
         organization = sessions.organization_for(user, data.get("organization"))
         made = sessions.start(user, organization, actor=self.visitor(user))
         return Response(TokensAnswer(made).data)
-
-    def _check_limits(self, email: str) -> None:
-        limit, seconds = LOGINS_PER_ADDRESS
-        limits.hit("login address", self.visitor().ip, limit=limit, seconds=seconds)
-        limit, seconds = LOGINS_PER_ACCOUNT
-        limits.hit("login account", email, limit=limit, seconds=seconds)
-
-    def _authenticated(self, email: str, password: str, started: float) -> User:
-        """Return the user, or answer as slowly and as little for every reason."""
-        request = self.request._request
-        user = authenticate(request, username=email, password=password)
-        is_locked = getattr(request, "axes_locked_out", False)
-        # Axes would put its own answer in the place of ours.
-        request.axes_locked_out = False  # type: ignore[attr-defined]
-        if isinstance(user, User) and not is_locked:
-            user_logged_in.send(sender=User, request=request, user=user)
-            return user
-        reason = "locked out" if is_locked else "wrong password"
-        actor = replace(self.visitor(), label=email, auth_method="password")
-        sessions.record_failure(email, actor=actor, reason=reason)
-        time.sleep(max(0.0, started + FAILURE_SECONDS - time.monotonic()))
-        if is_locked:
-            pause = get_cool_off()
-            raise ThrottledError(
-                "Too many failed attempts; try again later.",
-                retry_after=int(pause.total_seconds()) if pause else 60,
-            )
-        raise NotAuthenticatedError("E-mail address or password is wrong.")
 
 
 class RefreshToken(StrictSerializer):

@@ -190,6 +190,13 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem(request, NotFoundError())
 
 
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    if _wants_html(request):
+        return defaults.permission_denied(request, exception)
+    return problem(request, PermissionDeniedError())
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: what it refuses by itself, such as an unknown host."""
     if _wants_html(request):
@@ -205,7 +212,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return _away(request)
     if _wants_html(request):
-        return defaults.server_error(request)
+        named = {"request_id": request.META.get("HTTP_X_REQUEST_ID", "")}
+        return HttpResponse(render_to_string("500.html", named), status=500)
     return _answer(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -21,6 +21,7 @@ from governance.models.findings import (
     FindingLink,
     Remediation,
 )
+from governance.models.invitations import Invitation
 from governance.models.limits import RateLimit
 from governance.models.notifications import Notification
 from governance.models.organizations import (
@@ -60,6 +61,7 @@ __all__ = [
     "FindingComment",
     "FindingLink",
     "GovernanceStatus",
+    "Invitation",
     "Membership",
     "ModelVersion",
     "Notification",

@@ -210,6 +210,12 @@ class Membership(TenantModel):
     def is_unconfirmed(self) -> bool:
         return self.needs_confirmation and self.confirmed_at is None
 
+    @property
+    def state(self) -> str:
+        if not self.is_active:
+            return "ended"
+        return "unconfirmed" if self.is_unconfirmed else "in_effect"
+
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
     def usable(self, at: datetime | None = None) -> Self:

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from governance.actions import invitations
 from governance.models import ApiKey, ModelVersion
 from tests.browser.conftest import Visitor
 from tests.factories import Person, make_alice, make_api_key
@@ -21,6 +22,12 @@ def alice(site: str) -> Person:
     make_measured_model(person, LONG[:200])
     make_measured_model(person, HOSTILE)
     make_api_key(person, name="Scoring")
+    invitations.invite(
+        person.organization,
+        email="grace@example.com",
+        role="auditor",
+        actor=person.actor,
+    )
     return person
 
 
@@ -35,6 +42,7 @@ LISTS = [
         "governance/auditentry",
         "governance/policyversion",
         "governance/membership",
+        "governance/invitation",
         "governance/apikey",
         "monitoring/prediction",
         "monitoring/groundtruth",

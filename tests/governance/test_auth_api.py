@@ -45,7 +45,7 @@ class TestQuickStart:
         response = nobody.post("/auth/register", {"name": "My Test Company"})
         assert response.status_code == 200
         answer = response.json()
-        assert set(answer) == {"id", "name", "slug", "api_key"}
+        assert set(answer) == {"id", "name", "slug", "api_key", "owner_link"}
         assert answer["slug"] == "my-test-company"
         key = ApiKey.objects.get()
         assert answer["api_key"].startswith(key.prefix)

@@ -7,7 +7,12 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 
 from governance.actions import registry
-from governance.api.exceptions import bad_request, page_not_found, server_error
+from governance.api.exceptions import (
+    bad_request,
+    page_not_found,
+    permission_denied,
+    server_error,
+)
 from tests import factories
 from tests.governance.api import Api, api_of
 
@@ -109,4 +114,29 @@ def test_browsers_get_pages_and_clients_get_problems() -> None:
         request = RequestFactory().get("/nothing", headers={"Accept": accept})
         assert page_not_found(request, Exception())["Content-Type"].startswith(kind)
         assert server_error(request)["Content-Type"].startswith(kind)
-        assert bad_request(request, Exception())["Content-Type"].startswith(kind)
+        for view in (bad_request, permission_denied):
+            assert view(request, Exception())["Content-Type"].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("view", "status", "words"),
+    [
+        (bad_request, 400, "not acceptable"),
+        (permission_denied, 403, "may not do that"),
+        (page_not_found, 404, "no such page"),
+        (server_error, 500, "request <code>name-of-it</code>"),
+    ],
+)
+def test_pages_of_errors_are_ours(view, status: int, words: str) -> None:
+    request = RequestFactory().get(
+        "/x", headers={"Accept": "text/html", "X-Request-ID": "name-of-it"}
+    )
+    response = view(request) if view is server_error else view(request, Exception())
+    page = response.content.decode()
+    assert response.status_code == status
+    assert words in page
+    assert "driftguard/plain.css" in page
+    # Neither an inline script nor an inline style: the policy may forbid both.
+    assert "<script" not in page
+    assert "style=" not in page
+    assert "<style" not in page

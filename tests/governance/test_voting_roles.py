@@ -204,7 +204,13 @@ def test_two_grants_at_once_are_not_both_the_second_member(cloned_db: str) -> No
 
     def join(user: object) -> None:
         start.wait()
-        organizations.grant(alice.organization, user, OFFICER, actor=alice.actor)
+        organizations.grant(
+            alice.organization,
+            user,
+            OFFICER,
+            giver=alice.user.pk,
+            actor=alice.actor,
+        )
         connection.close()
 
     threads = [Thread(target=join, args=[user]) for user in people]

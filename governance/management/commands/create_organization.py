@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from governance.actions import organizations
+from governance.actions import invitations, organizations
 from governance.actions.audit import Actor, deed
 from governance.exceptions import GovernanceError
-from governance.models import Organization, User
+from governance.models import Invitation, Organization, User
 
 CONSOLE = Actor(type="system", label="manage.py create_organization", channel="command")
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            organization, text = create(
+            organization, text, offer = create(
                 options["name"], options["owner"], options["password"]
             )
         except GovernanceError as error:
@@ -38,7 +38,9 @@ class Command(BaseCommand):
             raise CommandError(f"{error}{faults}") from error
         self.stdout.write(f"Organization: {organization.name} ({organization.slug})")
         self.stdout.write(f"API key (shown this once): {text}")
-        if options["owner"] and not options["password"]:
+        if offer is not None:
+            self.stdout.write(f"Becoming its owner: {invitations.link(offer)}")
+        elif not options["password"]:
             self.stdout.write(
                 f"Set a password with: manage.py changepassword {options['owner']}"
             )
@@ -47,11 +49,13 @@ class Command(BaseCommand):
 @deed
 def create(
     name: str, email: str | None, password: str | None
-) -> tuple[Organization, str]:
+) -> tuple[Organization, str, Invitation | None]:
+    """Make the organization; with nobody named, whoever opens the link owns it."""
+    if not email:
+        return invitations.register_organization(name, actor=CONSOLE)
     organization, _, text = organizations.register_organization(name, actor=CONSOLE)
-    if email:
-        owner = User.objects.filter(email__iexact=email).first()
-        if owner is None:
-            owner = organizations.create_user(email, password=password, actor=CONSOLE)
-        organizations.add_member(organization, user=owner, role="owner", actor=None)
-    return organization, text
+    owner = User.objects.filter(email__iexact=email).first()
+    if owner is None:
+        owner = organizations.create_user(email, password=password, actor=CONSOLE)
+    organizations.add_member(organization, user=owner, role="owner", actor=None)
+    return organization, text, None
