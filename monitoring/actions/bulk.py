@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,9 +39,40 @@ def _copy(query: str, parameters: Parameters) -> list[bytes]:
 
 def fields(query: str, parameters: Parameters) -> Iterator[list[memoryview | None]]:
     """Yield the rows as the bytes of their fields, in PostgreSQL's binary format."""
-    data = memoryview(b"".join(_copy(query, parameters)))
-    at = _HEADER_LENGTH
-    while (count := _COUNT.unpack_from(data, at)[0]) >= 0:
+    return _fields(memoryview(b"".join(_copy(query, parameters))), _HEADER_LENGTH)
+
+
+def each(
+    query: str,
+    parameters: Parameters,
+    handle: Callable[[list[memoryview | None]], None],
+) -> None:
+    """Call a function with the fields of each row, while the others are on their way.
+
+    One statement sees one state of the database, and never are all rows in memory.
+    """
+    sink = _Handler(handle)
+    with connection.cursor() as cursor:
+        bound = cursor.mogrify(query, parameters).decode()
+        cursor.copy_expert(f"COPY ({bound}) TO STDOUT (FORMAT binary)", sink)
+
+
+class _Handler:
+    """Takes the messages of a binary COPY: the server sends one for each row."""
+
+    def __init__(self, handle: Callable[[list[memoryview | None]], None]) -> None:
+        self.handle = handle
+        self.is_begun = False
+
+    def write(self, message: bytes) -> None:
+        start = 0 if self.is_begun else _HEADER_LENGTH
+        self.is_begun = True
+        for row in _fields(memoryview(message), start):
+            self.handle(row)
+
+
+def _fields(data: memoryview, at: int) -> Iterator[list[memoryview | None]]:
+    while at < len(data) and (count := _COUNT.unpack_from(data, at)[0]) >= 0:
         at += _COUNT.size
         row: list[memoryview | None] = []
         for _ in range(count):

@@ -119,7 +119,7 @@ class Gauge:
             answers = answers_of(self.layout, table, is_ordered=self.is_ordered)
             outcomes = self.layout.count(answers, None, groups(schema, table))
             if SCORE in self.grid.columns:
-                columns[SCORE] = self._watched(answers)
+                columns[SCORE] = self.watched(answers)
         return Counts(
             table.num_rows,
             0,
@@ -128,7 +128,8 @@ class Gauge:
             rows.ranges(table),
         )
 
-    def _watched(self, answers: Answers) -> Values:
+    def watched(self, answers: Answers) -> Values:
+        """Return the model's own output as the grid counts it."""
         if self.grid.columns[SCORE].kind == "numeric" or self.layout is None:
             return answers.scores
         return Codes(answers.predicted, self.layout.class_names)

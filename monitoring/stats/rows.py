@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from governance.labels import canonical
 from monitoring.stats.columns import Codes, Kind, Values
+from monitoring.stats.encoding import take
 
 FEATURE = "features."
 PROBABILITY = "probabilities."
@@ -129,23 +130,30 @@ def columns_for(
     Invalid values are taken out of their column, which is shorter by them: they are
     neither missing nor counted.
     """
+    columns, wrong = aligned(table, kinds)
+    invalid: dict[str, int] = {}
+    for name, bad in wrong.items():
+        invalid[name] = len(bad)
+        kept = np.delete(np.arange(table.num_rows), list(bad))
+        columns[name] = take(columns[name], kept)
+    return columns, invalid
+
+
+def aligned(
+    table: pa.Table, kinds: Mapping[str, Kind]
+) -> tuple[dict[str, Values], dict[str, set[int]]]:
+    """Return the features row by row, and the rows whose value is invalid.
+
+    Every column has the table's length; an invalid value is missing in it.
+    """
     wrong = _invalid_rows(table)
     present = features(table)
     columns: dict[str, Values] = {}
-    invalid: dict[str, int] = {}
+    invalid: dict[str, set[int]] = {}
     for name, kind in kinds.items():
-        values, odd = _values_as(present.get(name), kind, table.num_rows)
-        bad = odd | set(wrong.get(name, ()))
-        if bad:
-            invalid[name] = len(bad)
-            keep = np.ones(table.num_rows, bool)
-            keep[list(bad)] = False
-            values = (
-                Codes(values.codes[keep], values.categories)
-                if isinstance(values, Codes)
-                else values[keep]
-            )
-        columns[name] = values
+        columns[name], odd = _values_as(present.get(name), kind, table.num_rows)
+        if bad := odd | set(wrong.get(name, ())):
+            invalid[name] = bad
     return columns, invalid
 
 
