@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import dotenv
 
-from driftguard import environment, logs
+from driftguard import __version__, environment, logs
 from driftguard.unfold import UNFOLD  # noqa: F401
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -22,6 +22,8 @@ if _file := environment.raw("DRIFTGUARD_ENV_FILE", str(BASE_DIR / ".env")):
 DATA_DIR = Path(
     environment.text("DRIFTGUARD_DATA_DIR", str(BASE_DIR / ".driftguard"))
 ).resolve()
+# Stands in every result, beside those of the libraries.
+VERSION = __version__
 # Which part of the house this process is: web, worker, beat or command.
 PROCESS = environment.text("DRIFTGUARD_PROCESS", "command")
 

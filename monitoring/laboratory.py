@@ -445,13 +445,7 @@ def stream(
         What `Stream.to_bytes` wrote. A state of other parameters is not taken up.
 
     """
-    parameters = settings.parameters_of(name)
-    if (
-        scale
-        and "scale" in parameters
-        and "scale" not in settings.parameters.get(name, {})
-    ):
-        parameters["scale"] = scale
+    parameters = stream_parameters(name, settings, scale)
     fed: list[tuple[Stream, list[Change]]] = []
 
     def feed(**wanted: Any) -> Measure:
@@ -470,6 +464,17 @@ def stream(
     finding = Finding(name, "streaming", result, measure, parameters)
     mine, changes = fed[0] if fed else (None, [])
     return Streamed(finding, tuple(changes), mine)
+
+
+def stream_parameters(
+    name: str, settings: Settings, scale: float | None
+) -> dict[str, Any]:
+    """Return what a stream is started with: see `stream`."""
+    parameters = settings.parameters_of(name)
+    is_set = "scale" in settings.parameters.get(name, {})
+    if scale and "scale" in parameters and not is_set:
+        parameters["scale"] = scale
+    return parameters
 
 
 def _of_stream(stream: Stream, changes: Sequence[Change], before: int) -> Measure:

@@ -1,39 +1,91 @@
-"""By what a version is judged: the policy's limits and the model's own settings."""
+"""By what an analysis judges: the policy's limits and the model's alert settings."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
-from governance.decision import Thresholds
-from governance.models import ModelVersion, PolicyVersion
+from governance.models import ModelVersion
+from monitoring.actions import alerts
 
-MIN_BASELINE_ROWS = 30
+if TYPE_CHECKING:
+    # A web process asks for an analysis; only workers load the algorithms.
+    from monitoring.laboratory import Settings
 
-
-def policy_of(version: ModelVersion) -> Thresholds:
-    """Return the limits of the policy in force."""
-    policy = (
-        PolicyVersion.objects.for_organization(version.organization_id)
-        .in_force()
-        .first()
-    )
-    return Thresholds() if policy is None else policy.thresholds
+Json = Mapping[str, Any]
+Limits = tuple[float, float]
 
 
 def of(version: ModelVersion) -> dict[str, Any]:
-    """Return what an analysis of the version is judged by, as plain JSON.
+    """Return what holds for the version now, as plain JSON: kept with the run.
 
-    `voting` names the algorithms that make the status (None: the registry's own
-    choice); `thresholds` and `parameters` stand in place of the registry's.
+    Without addresses of people: a result may be read by more people than they.
     """
-    policy = policy_of(version)
+    policy = alerts.policy_of(version.model)
+    settings = alerts.of(version.model).to_json()
+    wanted = (
+        "algorithms",
+        "accuracyDropWarning",
+        "accuracyDropAlert",
+        "performanceDropRelative",
+        "minBaselineSampleSize",
+    )
     return {
-        "voting": None,
-        "thresholds": {
-            name: [limit.mild, limit.serious]
-            for name, limit in policy.algorithms.items()
+        "policy": {
+            "thresholds": {
+                name: [limit.mild, limit.serious]
+                for name, limit in policy.algorithms.items()
+            },
+            "min_rows": policy.minimum_sample,
+            "label_maturity": policy.label_maturity,
         },
-        "parameters": {},
-        "min_rows": policy.minimum_sample,
-        "min_baseline_rows": MIN_BASELINE_ROWS,
+        "alerts": {name: settings[name] for name in wanted},
     }
+
+
+def settings(
+    kept: Json, *, importances: Mapping[str, float] | None, apart: Collection[str]
+) -> Settings:
+    """Return how the laboratory works under what `of` kept.
+
+    The whole registry runs; the enabled algorithms make the status. A threshold is the
+    model's own one, else the policy's, else the registry's.
+    """
+    from monitoring.laboratory import Settings
+
+    algorithms = kept["alerts"]["algorithms"]
+    overrides: Json = algorithms["overrides"]
+    return Settings(
+        voting=tuple(algorithms["enabled"]),
+        thresholds=_thresholds(kept, overrides),
+        parameters={
+            name: one["params"] for name, one in overrides.items() if one.get("params")
+        },
+        min_rows=kept["policy"]["min_rows"],
+        importances=importances,
+        apart=apart,
+    )
+
+
+def _thresholds(kept: Json, overrides: Json) -> dict[str, Limits]:
+    from monitoring.detectors import DETECTORS
+
+    found = {
+        name: (float(warning), float(alert))
+        for name, (warning, alert) in kept["policy"]["thresholds"].items()
+    }
+    given = kept["alerts"]
+    drop = (given["accuracyDropWarning"], given["accuracyDropAlert"])
+    relative = given["performanceDropRelative"]
+    found |= dict.fromkeys(("realized", "cbpe"), drop)
+    # As the default of 0.15 has an alert at 0.30.
+    found |= dict.fromkeys(("realized_error", "dle"), (relative, 2 * relative))
+    for name, one in overrides.items():
+        known = found.get(name) or (
+            DETECTORS[name].thresholds if name in DETECTORS else None
+        )
+        warning = one.get("warningThreshold", known and known[0])
+        alert = one.get("alertThreshold", known and known[1])
+        if warning is not None and alert is not None:
+            found[name] = (float(warning), float(alert))
+    return found

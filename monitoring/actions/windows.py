@@ -92,6 +92,18 @@ class Rows:
         """Return the time stamp of a row."""
         return _EPOCH + int(self.times[place]) * _MICROSECOND
 
+    def behind(self, moment: datetime, identifier: UUID) -> int:
+        """Return the place of the first row after this one in their order."""
+        since_1970 = (moment - _EPOCH) // _MICROSECOND
+        start, end = (
+            int(np.searchsorted(self.times, since_1970, side))
+            for side in ("left", "right")
+        )
+        high, low = divmod(identifier.int, _WHOLE)
+        same = self.ids[start:end]
+        upto = (same["high"] < high) | ((same["high"] == high) & (same["low"] <= low))
+        return start + int(np.count_nonzero(upto))
+
     def identifier(self, place: int) -> UUID:
         """Return the identifier of a row."""
         return UUID(bytes=self.ids[place].tobytes())

@@ -153,6 +153,10 @@ class AnalysisRun(TenantModel):
                 condition=models.Q(status__in=("queued", "running")),
                 name="analysis_run_unfinished",
             ),
+            # Whose turn it is: the organization that was served longest ago.
+            models.Index(
+                fields=("organization", "-started_at"), name="analysis_run_turns"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -281,6 +285,8 @@ class StreamState(TenantModel):
     series = models.CharField(max_length=10, choices=Series)
     # monitoring.stats.streaming.Stream as bytes.
     state = models.BinaryField()
+    # The time stamp of the row that was fed first; of older windows it knows nothing.
+    fed_from = models.DateTimeField()
     # The row that was fed last.
     fed_until = models.DateTimeField()
     fed_id = models.UUIDField()

@@ -117,11 +117,15 @@ def _metrics(side: Outcomes) -> Metrics:
     if side.task is Task.REGRESSION:
         if side.values is None or not np.isfinite(side.values).any():
             raise NoDataError("a side has no labels")
+        if not (np.isfinite(side.values) & np.isfinite(side.answers.scores)).any():
+            raise NoDataError("no row of a side has both an answer and a label")
         return performance.regression(side.answers.scores, side.values)
     if side.codes is None or not (side.codes >= 0).any():
         raise NoDataError("a side has no labels")
     answers, codes = side.answers, side.codes
     known = (answers.predicted >= 0) & (codes >= 0)
+    if not known.any():
+        raise NoDataError("no row of a side has both an answer and a label")
     mine, truth = answers.at(known), codes[known]
     if side.task is Task.BINARY:
         found = performance.binary(mine.scores, mine.predicted, truth)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from governance.schema import Task
 from monitoring.stats import gauges, rows
-from monitoring.stats.answers import numbers
+from monitoring.stats.answers import Answers, numbers
 from monitoring.stats.columns import Kind, Values
 from monitoring.stats.drops import Outcomes
 from monitoring.stats.outcomes import OutcomeLayout
@@ -45,13 +45,9 @@ def outcomes(
         None without a labelled prediction.
     """
     table = None if labeled is None else _predictions(labeled)
-    if table is None:
+    if table is None or "label" not in table.column_names:
         return None
-    chances = gauges.usable(
-        layout.task, rows.probabilities(table), is_ordered=is_ordered
-    )
-    texts = rows.codes_of(rows.one_array(table["text"]))
-    answers = layout.answers(table["value"].to_numpy(), texts, chances)
+    answers = _answers(layout, table, is_ordered=is_ordered)
     labels = rows.codes_of(rows.one_array(table["label"]))
     if layout.task is not Task.REGRESSION:
         return Outcomes(layout.task, answers, layout.label_codes(labels))
@@ -65,10 +61,29 @@ def outcomes(
     )
 
 
+def answers(
+    layout: OutcomeLayout, labeled: Blob | None, *, is_ordered: bool
+) -> Answers | None:
+    """Return what the model answered on its baseline, whether or not it has labels.
+
+    Parameters are those of `outcomes`; None without a prediction.
+    """
+    table = None if labeled is None else _predictions(labeled)
+    return None if table is None else _answers(layout, table, is_ordered=is_ordered)
+
+
+def _answers(layout: OutcomeLayout, table: pa.Table, *, is_ordered: bool) -> Answers:
+    chances = gauges.usable(
+        layout.task, rows.probabilities(table), is_ordered=is_ordered
+    )
+    texts = rows.codes_of(rows.one_array(table["text"]))
+    return layout.answers(table["value"].to_numpy(), texts, chances)
+
+
 def _predictions(labeled: Blob) -> pa.Table | None:
     """Return the rows of the predictions: the target has a length of its own."""
     table = rows.decode(labeled)
-    if not {"value", "text", "label"} <= set(table.column_names):
+    if not {"value", "text"} <= set(table.column_names):
         return None
     lengths = {
         name.decode(): int(length)

@@ -57,7 +57,7 @@ def test_a_run_waits_with_its_baseline_and_its_configuration(
     assert (run.baseline, run.baseline_kind) == (baseline, "given")
     assert (run.window_start, run.window_end) == (WINDOW.start, WINDOW.end)
     assert run.requested_by == alice.user
-    assert run.configuration["thresholds"]["psi"] == [0.1, 0.25]
+    assert run.configuration["policy"]["thresholds"]["psi"] == [0.1, 0.25]
     assert actions() == ["analysis.requested"]
 
 

@@ -136,3 +136,14 @@ def test_what_cannot_be_computed_says_why() -> None:
         realized(baseline, window, metric="roc_auc")
     with pytest.raises(ValueError, match="'mae' is none of"):
         cbpe(baseline, window, metric="mae")
+
+
+def test_labels_without_answers_are_no_performance() -> None:
+    classes, numbers = binary(200), regression(200)
+    silent = Answers(np.full(200, np.nan), np.full(200, -1))
+    for side, window in (
+        (classes, Outcomes(Task.BINARY, silent, classes.codes)),
+        (numbers, Outcomes(Task.REGRESSION, silent, values=numbers.values)),
+    ):
+        with pytest.raises(NoDataError, match="both an answer and a label"):
+            realized(side, window)
