@@ -232,7 +232,7 @@ CONTENT_SECURITY_POLICY = {
     "frame-ancestors": "'none'",
 }
 # Unfold's Alpine.js evaluates the expressions in its own templates.
-CONTENT_SECURITY_POLICY_EVAL_PATHS = ["/admin/"]
+CONTENT_SECURITY_POLICY_EVAL_PATHS = ["/admin/", "/dashboard"]
 
 # The HTTP interface.
 REST_FRAMEWORK: dict[str, Any] = {

@@ -71,7 +71,11 @@ NAVIGATION = [
                 "icon": "monitoring",
                 "link": reverse_lazy("admin:index"),
             },
-            page("Models", "deployed_code", "governance", "registeredmodel"),
+            {
+                "title": "Portfolio",
+                "icon": "deployed_code",
+                "link": reverse_lazy("dashboard"),
+            },
             page("Findings", "flag", "governance", "finding"),
         ],
     },

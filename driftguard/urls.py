@@ -10,6 +10,7 @@ from drf_spectacular.views import (
 )
 
 from driftguard import health
+from driftguard.portal import views
 from governance.admin import invitation_pages
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,12 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("command-center", RedirectView.as_view(pattern_name="admin:index")),
-    path(
-        "dashboard",
-        RedirectView.as_view(
-            pattern_name="admin:governance_registeredmodel_changelist"
-        ),
-    ),
+    path("dashboard", admin.site.admin_view(views.dashboard), name="dashboard"),
     path("invitations", invitation_pages.answer, name="invitation"),
     path("invitations/<str:token>", invitation_pages.open_link),
     path("healthz", health.healthz, name="healthz"),

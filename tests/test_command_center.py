@@ -135,7 +135,6 @@ def test_the_page_costs_the_same_queries_with_one_model_and_with_many(
         ("/", "/admin/"),
         ("/admin", "/admin/"),
         ("/command-center", "/admin/"),
-        ("/dashboard", "/admin/governance/registeredmodel/"),
     ],
 )
 def test_short_addresses_lead_into_the_admin(path: str, target: str) -> None:

@@ -176,3 +176,31 @@ def bar_chart(
         width=width,
         height=height,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A small line without axes, with its words for those who can't see it."""
+
+    points: str
+    words: str
+    width: int = 96
+    height: int = 24
+
+
+def spark_line(values: Sequence[float], *, top: float) -> Spark | None:
+    """Draw values in [0, top] in their order; None if there are none."""
+    if not values:
+        return None
+    width, height = 96, 24
+    steps = max(len(values) - 1, 1)
+    # A single value is a level line.
+    shown = list(values) if len(values) > 1 else [*values, *values]
+    points = " ".join(
+        f"{position / steps * width:.1f},"
+        f"{height - 1 - min(max(value / top, 0.0), 1.0) * (height - 2):.1f}"
+        for position, value in enumerate(shown)
+    )
+    first, last = values[0], values[-1]
+    words = f"{last:.1f} now, {first:.1f} at first, at most {max(values):.1f}"
+    return Spark(points, words)

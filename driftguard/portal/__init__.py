@@ -1,0 +1,1 @@
+"""The server-rendered pages beside the admin: for reading, finding and deciding."""
