@@ -22,6 +22,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -123,12 +124,12 @@ class PortfolioFilter(django_filters.FilterSet):  # type: ignore[misc]
         if value != GovernanceStatus.NOT_ASSESSED:
             return models.filter(**{f"{ASSESSMENT}__status": value})
         # A model that has never been looked at counts with those that can't be.
-        return models.filter(severity=1)
+        return models.filter(Exact(F("severity"), 1))
 
     def of_tier(
         self, models: QuerySet[RegisteredModel], name: str, value: str
     ) -> QuerySet[RegisteredModel]:
-        return models.filter(tier=value)
+        return models.filter(Exact(F("tier"), value))
 
 
 @dataclass(frozen=True, slots=True)

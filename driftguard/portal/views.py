@@ -23,7 +23,7 @@ def page(
     request: HttpRequest, template: str, title: str, **context: object
 ) -> HttpResponse:
     """Render a page inside the navigation that all pages share."""
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     shared = admin.site.each_context(request)
     return TemplateResponse(request, template, {**shared, "title": title, **context})
 
