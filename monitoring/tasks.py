@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from monitoring.actions import analyses, predictions, profiles, segments
+from monitoring.actions import analyses, history, predictions, profiles, segments
 from monitoring.models import IdempotencyKey
 
 # A poll ends by then, and the next one goes on: nothing piles up behind it.
@@ -71,6 +71,14 @@ def poll() -> None:
     with _slot(1, settings.CELERY_WORKER_CONCURRENCY) as is_mine:
         if is_mine:
             _count_and_measure()
+
+
+@shared_task
+def record_performance() -> None:
+    """Record the performance of the hours, days and weeks that have changed."""
+    with _slot(3, 1) as is_mine:
+        if is_mine:
+            _until_done(history.record_due)
 
 
 @shared_task

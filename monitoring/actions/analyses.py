@@ -39,7 +39,16 @@ logger = logging.getLogger(__name__)
 LOOKED_AT_EVERY = timedelta(minutes=30)
 _LOCK_CLASS = 0x44475632
 # What others write meanwhile, or nobody.
-_NOT_OURS = {"id", "due", "rows_seen", "received_at", "version", "model"}
+_NOT_OURS = {
+    "id",
+    "due",
+    "rows_seen",
+    "received_at",
+    "version",
+    "model",
+    "rows_recorded",
+    "recorded_baseline",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ def refresh(version: ModelVersion, *, now: datetime | None = None) -> LiveResult
     """Measure the version's window and judge it.
 
     1. Merge the counts of the window, hour by hour or day by day.
-    2. Compute drift, quality, fairness and realized performance from them.
+    2. Compute drift, quality, fairness, realized and estimated performance from them.
     3. Store the live result, and let governance assess the version: both or neither.
 
     It stays due if something was counted meanwhile. Returns None if another worker is
@@ -149,7 +158,12 @@ def _measure(
         shown["recent"] = _recent(version, gauge, merged.recent, policy, window)
     fair = _fairness(gauge, merged.counts)
     performed = performance.measure(
-        version, baseline, window, before.performance, policy
+        version,
+        baseline,
+        window,
+        merged.counts.outcomes,
+        before.performance,
+        policy,
     )
     return _Measured(
         standard,

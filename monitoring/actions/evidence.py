@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -89,7 +89,7 @@ def _beyond_chance(psi: AlgorithmResult) -> float | None:
 
 
 def _performance(measured: Mapping[str, Any]) -> tuple[PerformanceFacts, ...]:
-    """Return the periods with a drop, oldest first."""
+    """Return the periods with a drop, oldest first; at last what is estimated."""
     metric = measured.get("primary_metric")
     found = []
     for period in reversed(measured.get("periods", ())):
@@ -111,7 +111,31 @@ def _performance(measured: Mapping[str, Any]) -> tuple[PerformanceFacts, ...]:
                 horizon_passed=period["horizon_passed"],
             )
         )
-    return tuple(found)
+    return (*found, *_estimate(measured))
+
+
+def _estimate(measured: Mapping[str, Any]) -> Iterator[PerformanceFacts]:
+    """Yield what the window is expected to show, unless its labels say it already."""
+    metric = measured.get("primary_metric")
+    estimated = measured.get("estimated", {})
+    worse = estimated.get("drop")
+    window = estimated.get("start"), estimated.get("end")
+    is_known = any(
+        one["is_mature"] and (one["start"], one["end"]) == window
+        for one in measured.get("periods", ())
+    )
+    if worse is None or is_known:
+        return
+    yield PerformanceFacts(
+        metric=str(metric),
+        source="estimated",
+        baseline=estimated["baseline"][metric]["value"],
+        current=estimated["metrics"][metric]["value"],
+        drop=worse["value"],
+        drop_low=worse["low"],
+        drop_high=worse["high"],
+        n=estimated["used"],
+    )
 
 
 def _groups(report: FairnessReport) -> tuple[GroupFacts, ...]:

@@ -184,6 +184,27 @@ def outcomes(
     return [blob for (blob,) in blobs if blob is not None]
 
 
+def outcomes_by_day(
+    version: ModelVersion, baseline_id: UUID, start: datetime, end: datetime
+) -> list[memoryview]:
+    """Return the tallies of the outcomes in [start, end), whole days merged."""
+    first_day, end_day = _whole_days(start, end)
+    _merge_days(version, baseline_id, first_day, end_day)
+    blobs = bulk.fields(
+        _BLOBS,
+        {
+            "version": version.pk,
+            "baseline": baseline_id,
+            "start": start,
+            "end": end,
+            "recent": end,
+            "first_day": first_day,
+            "end_day": end_day,
+        },
+    )
+    return [outcomes for *_, outcomes in blobs if outcomes is not None]
+
+
 def _whole_days(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     first = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if first < start:

@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from monitoring.api import alerts, baselines, drift, hot, quarantines, status
+from monitoring.api import (
+    alerts,
+    baselines,
+    drift,
+    hot,
+    performance,
+    quarantines,
+    status,
+)
 
 _DRIFT = "api/v1/drift"
 
@@ -24,6 +32,7 @@ urlpatterns = [
         f"{_DRIFT}/baselines/<str:reference>/activate",
         baselines.ActivationView.as_view(),
     ),
+    path(f"{_DRIFT}/performance", performance.HistoryView.as_view()),
     path(f"{_DRIFT}/results/latest", drift.LatestResultView.as_view()),
     path(f"{_DRIFT}/results", drift.ResultsView.as_view()),
 ]

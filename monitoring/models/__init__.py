@@ -6,6 +6,7 @@ from monitoring.models.analyses import (
     StreamState,
 )
 from monitoring.models.baselines import Baseline
+from monitoring.models.performance import PerformanceResult
 from monitoring.models.predictions import (
     GroundTruth,
     IdempotencyKey,
@@ -28,6 +29,7 @@ __all__ = [
     "GroundTruth",
     "IdempotencyKey",
     "LiveResult",
+    "PerformanceResult",
     "Prediction",
     "Profile",
     "ProfiledReceipt",

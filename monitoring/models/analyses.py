@@ -57,6 +57,11 @@ class LiveResult(TenantModel):
     rows_seen = models.BigIntegerField(default=0)
     rows_evaluated = models.BigIntegerField(default=0)
     evaluated_at = models.DateTimeField(null=True)
+    # As `rows_seen` was when performance over time was last recorded.
+    rows_recorded = models.BigIntegerField(default=0)
+    recorded_baseline = models.ForeignKey(
+        Baseline, null=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
         indexes = [

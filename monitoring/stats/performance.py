@@ -18,6 +18,9 @@ from monitoring.stats.tally import Floats, Ints
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
+# Of these more is worse, or as bad as less: a drop of them says nothing.
+UNDIRECTED = frozenset({"log_loss", "brier", "mape", "bias"})
+
 _ALMOST_ZERO = float(np.finfo(np.float64).eps)  # as scikit-learn's MAPE
 _ONE_CLASS = "the labels are of one class only"
 

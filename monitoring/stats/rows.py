@@ -157,6 +157,30 @@ def aligned(
     return columns, invalid
 
 
+def whole_columns(table: pa.Table, kinds: Mapping[str, Kind]) -> dict[str, Values]:
+    """Return the features as columns of the table's length; what is wrong is missing.
+
+    A feature that the table doesn't have is left out.
+    """
+    wrong = _invalid_rows(table)
+    present = features(table)
+    columns: dict[str, Values] = {}
+    for name, kind in kinds.items():
+        if name not in present:
+            continue
+        values, odd = _values_as(present[name], kind, table.num_rows)
+        bad = list(odd | set(wrong.get(name, ())))
+        if isinstance(values, Codes):
+            codes = np.array(values.codes)
+            codes[bad] = -1
+            columns[name] = Codes(codes, values.categories)
+        else:
+            numbers = np.array(values)
+            numbers[bad] = np.nan
+            columns[name] = numbers
+    return columns
+
+
 def _invalid_rows(table: pa.Table) -> dict[str, list[int]]:
     if "invalid" not in table.column_names:
         return {}
