@@ -311,6 +311,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 20.0},
     },
+    "analyze": {
+        "task": "monitoring.tasks.analyze",
+        "schedule": 2.0,
+        "options": {"expires": 4.0},
+    },
     "compact segments": {
         "task": "monitoring.tasks.compact_segments",
         "schedule": 600.0,

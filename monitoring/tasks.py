@@ -12,7 +12,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from monitoring.actions import analyses, history, predictions, profiles, segments
+from monitoring.actions import (
+    analyses,
+    analysis_job,
+    history,
+    predictions,
+    profiles,
+    segments,
+)
 from monitoring.models import IdempotencyKey
 
 # A poll ends by then, and the next one goes on: nothing piles up behind it.
@@ -79,6 +86,14 @@ def record_performance() -> None:
     with _slot(3, 1) as is_mine:
         if is_mine:
             _until_done(history.record_due)
+
+
+@shared_task
+def analyze() -> None:
+    """Do the analyses that wait, but leave a process of the worker to the counting."""
+    with _slot(4, max(settings.CELERY_WORKER_CONCURRENCY - 1, 1)) as is_mine:
+        if is_mine:
+            _until_done(analysis_job.work)
 
 
 @shared_task

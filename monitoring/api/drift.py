@@ -9,10 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from governance.api.base import ApiView, limit_of
+from governance.api.base import ApiView
 from governance.api.documents import operation
-from governance.exceptions import InvalidError, NotFoundError, fault
-from governance.models import RegisteredModel
+from governance.exceptions import InvalidError, fault
 from monitoring.api import live
 from monitoring.models import LiveResult
 
@@ -89,16 +88,6 @@ FAIRNESS_EXAMPLE: dict[str, Any] = {
     "window": WINDOW_EXAMPLE,
     "computed_at": "2025-01-31T12:00:03Z",
 }
-RESULT_EXAMPLE: dict[str, Any] = {
-    "resultId": "result_01jjxkq6mwf1b8q2v6kz3w9d4t",
-    "modelId": "1",
-    "status": "warning",
-    "algorithms": {
-        "ks_test": {"drift": True, "score": 0.18},
-        "psi": {"drift": False, "score": 0.05},
-    },
-    "createdAt": "2025-01-31T12:00:03Z",
-}
 
 
 class WindowAnswer(serializers.Serializer[Any]):
@@ -150,30 +139,6 @@ class FairnessAnswer(serializers.Serializer[Any]):
     detail = serializers.CharField(allow_null=True)
     window = WindowAnswer()
     computed_at = serializers.DateTimeField(allow_null=True)
-
-
-class ResultAnswer(serializers.Serializer[Any]):
-    """A drift result in the Drift dialect."""
-
-    resultId = serializers.CharField()
-    modelId = serializers.JSONField()
-    status = serializers.ChoiceField(LiveResult.Status.choices)
-    algorithms = serializers.DictField(child=serializers.DictField())
-    createdAt = serializers.DateTimeField()
-
-
-class ResultLine(serializers.Serializer[Any]):
-    """A drift result in a list."""
-
-    resultId = serializers.CharField()
-    status = serializers.ChoiceField(LiveResult.Status.choices)
-    createdAt = serializers.DateTimeField()
-
-
-class ResultList(serializers.Serializer[Any]):
-    """Drift results, newest first."""
-
-    results = ResultLine(many=True)
 
 
 class _LiveView(ApiView):
@@ -235,85 +200,6 @@ class FairnessView(_LiveView):
             self.model(reference), request.query_params.get("version")
         )
         return Response(live.fairness_of(reference, version, live.result_of(version)))
-
-
-class LatestResultView(ApiView):
-    """The newest drift result of a model."""
-
-    required_scopes: ClassVar[dict[str, str]] = {"GET": READ}
-    query_parameters: ClassVar[dict[str, frozenset[str]]] = {
-        "GET": frozenset({"modelId"})
-    }
-
-    @operation(
-        "Tell the newest drift result",
-        answer=ResultAnswer,
-        parameters=[MODEL_ID],
-        answer_example=RESULT_EXAMPLE,
-        tag="Drift",
-    )
-    def get(self, request: Request) -> Response:
-        reference = model_parameter(request)
-        model = self.model(reference)
-        result = live.result_of(live.shown_version(model, None))
-        if result is None or result.status == LiveResult.Status.NO_BASELINE:
-            raise NotFoundError
-        return Response(live.drift_result(reference, result))
-
-
-class ResultsView(ApiView):
-    """The drift results of a model."""
-
-    required_scopes: ClassVar[dict[str, str]] = {"GET": READ}
-    query_parameters: ClassVar[dict[str, frozenset[str]]] = {
-        "GET": frozenset({"modelId", "limit", "status"})
-    }
-
-    @operation(
-        "List drift results, newest first",
-        answer=ResultList,
-        parameters=[
-            MODEL_ID,
-            OpenApiParameter("limit", int, description="at most 1,000; 50 if absent"),
-            OpenApiParameter("status", enum=STATUSES),
-        ],
-        answer_example={
-            "results": [
-                {
-                    "resultId": "result_01jjxkq6mwf1b8q2v6kz3w9d4t",
-                    "status": "warning",
-                    "createdAt": "2025-01-31T12:00:03Z",
-                }
-            ]
-        },
-        tag="Drift",
-    )
-    def get(self, request: Request) -> Response:
-        model: RegisteredModel = self.model(model_parameter(request))
-        status = request.query_params.get("status")
-        if status is not None and status not in STATUSES:
-            detail = f"expected one of {', '.join(STATUSES)}"
-            raise InvalidError(errors=[fault("status", code="choice", detail=detail)])
-        found = LiveResult.objects.filter(model=model).exclude(
-            status=LiveResult.Status.NO_BASELINE
-        )
-        if status is not None:
-            found = found.filter(status=status)
-        lines = found.only("result_id", "status", "computed_at").order_by(
-            "-computed_at"
-        )
-        return Response(
-            {
-                "results": [
-                    {
-                        "resultId": line.public_id,
-                        "status": line.status,
-                        "createdAt": live.moment(line.computed_at),
-                    }
-                    for line in lines[: limit_of(request, default=50)]
-                ]
-            }
-        )
 
 
 def model_parameter(request: Request) -> str:

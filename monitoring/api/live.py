@@ -183,38 +183,3 @@ def fairness_of(
         **_window(result),
         "computed_at": moment(result.computed_at) if result is not None else None,
     }
-
-
-def drift_result(reference: str, result: LiveResult) -> Json:
-    """Return the Drift dialect's account of the same."""
-    report = result.drift
-    columns = [c for c in report.get("columns", ()) if c["name"] != SCORE]
-    return {
-        "resultId": result.public_id,
-        "modelId": model_id(reference),
-        "modelVersion": result.version.version,
-        "status": result.status,
-        "algorithms": {
-            name: {
-                "drift": summary["drift"],
-                "score": summary["score"],
-                "pValue": summary["p_value"],
-                "status": summary["status"],
-                "warningThreshold": summary["warning"],
-                "alertThreshold": summary["alert"],
-                "votes": summary["votes"],
-                "feature": summary["column"],
-                "features": {
-                    column["name"]: column["algorithms"][name]["score"]
-                    for column in columns
-                    if name in column["algorithms"]
-                },
-            }
-            for name, summary in report.get("algorithms", {}).items()
-        },
-        "baselineId": None if result.baseline is None else result.baseline.public_id,
-        "windowStart": moment(result.window_start),
-        "windowEnd": moment(result.window_end),
-        "predictions": result.predictions,
-        "createdAt": moment(result.computed_at),
-    }

@@ -4,11 +4,14 @@ from django.urls import path
 
 from monitoring.api import (
     alerts,
+    algorithms,
+    analyses,
     baselines,
     drift,
     hot,
     performance,
     quarantines,
+    results,
     status,
 )
 
@@ -33,6 +36,11 @@ urlpatterns = [
         baselines.ActivationView.as_view(),
     ),
     path(f"{_DRIFT}/performance", performance.HistoryView.as_view()),
-    path(f"{_DRIFT}/results/latest", drift.LatestResultView.as_view()),
-    path(f"{_DRIFT}/results", drift.ResultsView.as_view()),
+    path(f"{_DRIFT}/algorithms", algorithms.AlgorithmsView.as_view()),
+    path(f"{_DRIFT}/analyze", analyses.AnalyzeView.as_view()),
+    path(f"{_DRIFT}/analyze/<str:reference>", analyses.JobView.as_view()),
+    path(f"{_DRIFT}/analyze/<str:reference>/status", analyses.JobStatusView.as_view()),
+    path(f"{_DRIFT}/results/latest", results.LatestResultView.as_view()),
+    path(f"{_DRIFT}/results/<str:reference>", results.ResultView.as_view()),
+    path(f"{_DRIFT}/results", results.ResultsView.as_view()),
 ]
