@@ -7,10 +7,15 @@ GovernanceError
 │   └── ReauthenticationRequiredError  the person has to show again who they are
 ├── NotFoundError                  not there, or another organization's
 ├── ConflictError                  the state forbids it
+│   ├── AlreadyDecidedError
 │   ├── AlreadyExistsError
 │   ├── ApprovalRequiredError
+│   ├── ExpiredError
 │   ├── IdempotencyInFlightError
+│   ├── NotYetError
 │   ├── OrganizationRequiredError
+│   ├── QuorumUnreachableError
+│   ├── StaleError
 │   └── TrailBrokenError           the trail contradicts an earlier checkpoint
 ├── LengthRequiredError            a body of unknown length
 ├── TooLargeError
@@ -88,6 +93,11 @@ class ConflictError(GovernanceError):
     message = "The object's state forbids it."
 
 
+class AlreadyDecidedError(ConflictError):
+    code = "already_decided"
+    message = "It has been decided already."
+
+
 class AlreadyExistsError(ConflictError):
     code = "already_exists"
     message = "It exists already."
@@ -98,14 +108,34 @@ class ApprovalRequiredError(ConflictError):
     message = "The version has to be approved first."
 
 
+class ExpiredError(ConflictError):
+    code = "expired"
+    message = "The time for it is over."
+
+
 class IdempotencyInFlightError(ConflictError):
     code = "idempotency_in_flight"
     message = "A request with this Idempotency-Key is still being answered."
 
 
+class NotYetError(ConflictError):
+    code = "not_yet"
+    message = "It is approved, but can't be applied yet."
+
+
 class OrganizationRequiredError(ConflictError):
     code = "organization_required"
     message = "You belong to several organizations; name one in `organization`."
+
+
+class QuorumUnreachableError(ConflictError):
+    code = "quorum_unreachable"
+    message = "There are not enough people who may vote on it."
+
+
+class StaleError(ConflictError):
+    code = "stale"
+    message = "What it is about has changed since it was asked for."
 
 
 class TrailBrokenError(ConflictError):

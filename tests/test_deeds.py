@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Public functions that decide nothing: they read, count, or store rows by themselves.
 NO_DECISION = {
-    "governance/actions/authority.py": {"roles_of", "people_behind"},
+    "governance/actions/authority.py": {"editor", "roles_of", "people_behind"},
     "governance/actions/audit.py": {"deed", "record", "plain", "payload_hash"},
     "governance/actions/credentials.py": {
         "authenticate",
@@ -39,23 +39,48 @@ NO_DECISION = {
     "governance/actions/trees.py": {"grow", "root", "subtrees"},
     "governance/actions/invitations.py": {"count_attempt", "find", "link"},
     "governance/actions/limits.py": {"hit", "purge"},
-    "governance/actions/policies.py": {"content_hash", "in_force_for", "binding_hash"},
+    "governance/actions/policies.py": {
+        "content_hash",
+        "in_force_for",
+        "default_of",
+        "binding_hash",
+        "read_content",
+        "refuse_overlap",
+    },
+    "governance/actions/changes.py": {"read"},
+    "governance/actions/endings.py": {
+        "locked",
+        "changes_of",
+        "stale_sentence",
+        "tell",
+    },
+    "governance/actions/low_risk.py": {"grant"},
     "governance/actions/approvals.py": {"subject_digest", "lock", "standing"},
     "governance/actions/quorums.py": {
         "voters",
         "counted",
+        "holds",
         "shortfalls",
         "is_reachable",
     },
     "governance/actions/subjects.py": {
         "lock",
         "of_version",
+        "of_change",
+        "of_retirement",
+        "of_publication",
+        "of_request",
         "digest_of",
         "differences",
     },
     # A user of no organization yet: there is no trail to tell.
     "governance/actions/organizations.py": {"create_user", "roles_of_person"},
-    "governance/actions/registry.py": {"author_of", "slug_of", "note_traffic"},
+    "governance/actions/registry.py": {
+        "author_of",
+        "slug_of",
+        "note_traffic",
+        "require_change",
+    },
     "governance/actions/risk.py": {"cause_of"},
     "governance/actions/sessions.py": {"organization_for"},
 }

@@ -36,6 +36,14 @@ def people_behind(actor: Actor) -> frozenset[int]:
     return frozenset(person for person in people if person is not None)
 
 
+def editor(actor: Actor | None) -> dict[str, int | None]:
+    """Return the columns that say who last changed a row; the system changes none."""
+    if actor is None or actor.user_id is None:
+        return {}
+    key = int(actor.id) if actor.type == "api_key" else None
+    return {"edited_by_id": actor.user_id, "edited_with_id": key}
+
+
 def require_role(
     subject: TenantModel, roles: Iterable[str], *, action: str, actor: Actor
 ) -> None:

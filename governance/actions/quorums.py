@@ -26,20 +26,43 @@ def voters(
 
     `since` is when the stage opened: a role that was given later doesn't count.
     """
-    here = Membership.objects.for_organization(stage.organization_id)
+    members = _holders(stage.organization_id, stage.role, since=since, at=at)
+    found = members.select_related("user").order_by("user_id", "role")
+    named = {address.lower() for address in stage.people}
+    return {
+        one.user_id: Voter(one.user_id, one.user.email, one.role)
+        for one in found
+        if not named or one.user.email.lower() in named
+    }
+
+
+def _holders(
+    organization_id: int,
+    role: str,
+    *,
+    since: datetime | None = None,
+    at: datetime | None = None,
+) -> MembershipQuerySet:
+    """Find who votes in a role (in any, if it is empty), since and at these times."""
+    here = Membership.objects.for_organization(organization_id)
     members: MembershipQuerySet = here.voting(at)
     if since is not None:
         members = members & here.voting(since)
     members = members.filter(user__is_active=True, user__is_service=False)
-    if stage.role:
-        members = members.filter(role=stage.role)
-    found = members.select_related("user").order_by("user_id", "role")
-    named = {address.lower() for address in stage.people}
-    return {
-        one.user_id: Voter(one.user_id, str(one.user), one.role)
-        for one in found
-        if not named or one.user.email.lower() in named
-    }
+    return members.filter(role=role) if role else members
+
+
+def holds(
+    user_id: int,
+    organization_id: int,
+    role: str,
+    *,
+    since: datetime,
+    at: datetime | None,
+) -> bool:
+    """Tell whether somebody votes in a role at `at` (now), and has since `since`."""
+    members = _holders(organization_id, role, since=since, at=at)
+    return members.filter(user=user_id).exists()
 
 
 def counted(
@@ -52,16 +75,22 @@ def counted(
 
     Neither the vote of somebody who was removed meanwhile counts, nor one for them.
     """
-    if stage.opened_at is None:
+    opened = stage.opened_at
+    if opened is None:
         return []
-    able = voters(stage, since=stage.opened_at, at=at)
+    able = voters(stage, since=opened, at=at)
     return [
         vote
         for vote in votes
         if vote.stage_id == stage.pk
         and vote.decision == ApprovalVote.Decision.APPROVE
-        and vote.voter_id in able
         and vote.principal_id in able
+        and (
+            vote.voter_id == vote.principal_id
+            or holds(
+                vote.voter_id, stage.organization_id, vote.role, since=opened, at=at
+            )
+        )
     ]
 
 

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.text import slugify
 
-from governance.actions import findings, subjects
+from governance.actions import audit, authority, endings, findings, subjects
 from governance.actions.audit import Actor, deed, record
 from governance.exceptions import (
     AlreadyExistsError,
     ApprovalRequiredError,
+    ConflictError,
     InvalidError,
     PermissionDeniedError,
     fault,
 )
 from governance.models import (
+    ApprovalRequest,
     Assessment,
     Finding,
     ModelVersion,
@@ -33,8 +36,6 @@ from governance.schema import Schema
 
 Status = ModelVersion.Status
 
-# What may not change behind the back of those who approved a version.
-GUARDED_FIELDS = {"risk_tier", "label_horizon_min", "label_horizon_max"}
 APPROVED = (Status.APPROVED, Status.DEPLOYED, Status.SUSPENDED)
 # What other apps keep of a model, and may be handed over with it: the name of the field
 # in the request → what stores it, in the same transaction.
@@ -158,7 +159,11 @@ def add_version(
     One that traffic named before anybody registered it becomes a draft.
     """
     model = RegisteredModel.objects.select_for_update(of=("self",)).get(pk=model.pk)
-    values = {**(fields or {}), "created_by_id": author_of(actor), **_edited(actor)}
+    values = {
+        **(fields or {}),
+        "created_by_id": author_of(actor),
+        **authority.editor(actor),
+    }
     known = model.versions.filter(version=version).first()
     if known is not None and known.status != Status.UNREGISTERED:
         raise AlreadyExistsError(
@@ -214,12 +219,13 @@ def update(
     model: RegisteredModel,
     *,
     changes: Mapping[str, Any],
+    under: ApprovalRequest | None = None,
     actor: Actor | None,
 ) -> RegisteredModel:
     """Change what differs of a model's own fields.
 
-    Once a version is approved, the fields that its approval rests on change only
-    through an approved request: ApprovalRequiredError. A name that another model has:
+    Once a version is approved, the fields that its approval rests on change only under
+    an approved request: else ApprovalRequiredError. A name that another model has:
     AlreadyExistsError.
     """
     subjects.lock(model.pk)
@@ -229,10 +235,11 @@ def update(
     }
     if not differing:
         return model
-    if guarded := GUARDED_FIELDS & differing.keys():
-        _refuse_if_approved(model.versions.filter(status__in=APPROVED), guarded)
+    guarded = _guarded(model, differing)
+    if guarded:
+        require_change(model.versions.all(), guarded, under)
     before = {name: _told(getattr(model, name)) for name in differing}
-    edited = _edited(actor) if guarded else {}
+    edited = authority.editor(actor) if guarded else {}
     for name, value in {**differing, **edited}.items():
         setattr(model, name, value)
     try:
@@ -247,32 +254,50 @@ def update(
         object=model,
         before=before,
         after={name: _told(value) for name, value in differing.items()},
+        approval_id=under.pk if under else None,
     )
+    if guarded:
+        endings.void_stale(
+            model.organization_id, model_id=model.pk, sparing=under, actor=None
+        )
     return model
+
+
+def _guarded(model: RegisteredModel, differing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a change an approval rests on, as `changes` spells it."""
+    found: dict[str, Any] = {}
+    if "risk_tier" in differing:
+        found["risk_tier"] = differing["risk_tier"]
+    if differing.keys() & {"label_horizon_min", "label_horizon_max"}:
+        bounds = {
+            name: differing.get(f"label_horizon_{name}", before)
+            for name, before in (
+                ("min", model.label_horizon_min),
+                ("max", model.label_horizon_max),
+            )
+        }
+        found["label_horizon"] = {
+            name: None if bound is None else bound.total_seconds()
+            for name, bound in bounds.items()
+        }
+    return found
 
 
 def _told(value: Any) -> Any:
     return value.email if isinstance(value, User) else value
 
 
-def _edited(actor: Actor | None) -> dict[str, Any]:
-    """Return who is the last editor, for four eyes; what the system does changes none.
-
-    A key counts as its owner and its creator.
-    """
-    if actor is None or actor.user_id is None:
-        return {}
-    key = int(actor.id) if actor.type == "api_key" else None
-    return {"edited_by_id": actor.user_id, "edited_with_id": key}
-
-
 @deed
 def change_schema(
-    version: ModelVersion, *, schema: Schema, actor: Actor | None
+    version: ModelVersion,
+    *,
+    schema: Schema,
+    under: ApprovalRequest | None = None,
+    actor: Actor | None,
 ) -> ModelVersion:
     """Replace a version's schema; nothing happens if it says the same.
 
-    Raises ApprovalRequiredError once the version is approved.
+    Once the version is approved, that takes an approved request: ApprovalRequiredError.
     """
     subjects.lock(version.model_id)
     version = ModelVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
@@ -280,12 +305,10 @@ def change_schema(
     changed = {name for name in after if after[name] != before[name]}
     if not changed:
         return version
-    _refuse_if_approved(
-        ModelVersion.objects.filter(pk=version.pk, status__in=APPROVED), changed
-    )
+    require_change(ModelVersion.objects.filter(pk=version.pk), {"schema": after}, under)
     version.schema_definition = after
     version.__dict__.pop("schema", None)
-    edited = _edited(actor)
+    edited = authority.editor(actor)
     for name, value in edited.items():
         setattr(version, name, value)
     version.save(update_fields=["schema_definition", *edited])
@@ -296,19 +319,28 @@ def change_schema(
         object=version,
         before={name: before[name] for name in changed},
         after={name: after[name] for name in changed},
+        approval_id=under.pk if under else None,
+    )
+    endings.void_stale(
+        version.organization_id, model_id=version.model_id, sparing=under, actor=None
     )
     return version
 
 
 @deed
 def note_baseline(
-    version: ModelVersion, *, ref: str, kind: str, actor: Actor | None
+    version: ModelVersion,
+    *,
+    ref: str,
+    kind: str,
+    under: ApprovalRequest | None = None,
+    actor: Actor | None,
 ) -> ModelVersion:
     """Note which baseline a version is measured against, as monitoring says.
 
     `ref` is its public id, `kind` given, inherited or provisional; a provisional one
-    comes by itself and is no part of an approval. Raises ApprovalRequiredError once
-    the version is approved with another one.
+    comes by itself and is no part of an approval. Once the version is approved with
+    another one, that takes an approved request: ApprovalRequiredError.
     """
     subjects.lock(version.model_id)
     version = ModelVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
@@ -316,12 +348,12 @@ def note_baseline(
     if (version.baseline_ref, version.baseline_kind) == (bound, kind):
         return version
     before = {"baseline": version.baseline_ref, "kind": version.baseline_kind}
-    changed = {"baseline_ref": bound, "baseline_kind": kind}
+    changed: dict[str, Any] = {"baseline_ref": bound, "baseline_kind": kind}
     if version.baseline_ref != bound:
-        approved = ModelVersion.objects.filter(pk=version.pk, status__in=APPROVED)
         if version.baseline_ref or version.approved_subjects.exists():
-            _refuse_if_approved(approved, {"baseline"})
-        changed |= _edited(actor)
+            own = ModelVersion.objects.filter(pk=version.pk)
+            require_change(own, {"baseline": bound}, under)
+        changed |= authority.editor(actor)
     for name, value in changed.items():
         setattr(version, name, value)
     version.save(update_fields=list(changed))
@@ -332,20 +364,107 @@ def note_baseline(
         object=version,
         before=before,
         after={"baseline": bound, "kind": kind},
+        approval_id=under.pk if under else None,
+    )
+    endings.void_stale(
+        version.organization_id, model_id=version.model_id, sparing=under, actor=None
     )
     return version
 
 
-def _refuse_if_approved(approved: Any, names: set[str]) -> None:
-    version = approved.first()
-    if version is None:
+def require_change(
+    versions: models.QuerySet[ModelVersion],
+    wanted: Mapping[str, Any],
+    under: ApprovalRequest | None,
+) -> None:
+    """Refuse a change of what an approval rests on, unless a request for it is applied.
+
+    `wanted` has the new values under the names of `changes.KINDS`. Raises
+    ApprovalRequiredError, which says how to ask for the change, if one of the versions
+    is approved.
+    """
+    version = versions.filter(status__in=APPROVED).select_related("model").first()
+    if version is None or (under is not None and _covers(under, version, wanted)):
         return
-    listed = ", ".join(sorted(names))
+    listed = ", ".join(sorted(wanted))
     raise ApprovalRequiredError(
         f"Version {version.version} is approved; {listed} can be changed only through "
         "an approved change request.",
-        extra={"next": "Register the change as a new version."},
+        extra={
+            "next": "Ask for it with POST /api/approvals, or register the change as a "
+            "new version.",
+            "change_request": {
+                "kind": ApprovalRequest.Kind.CHANGE.value,
+                "model": version.model.slug,
+                "version": version.version,
+                "changes": audit.plain(wanted),
+            },
+        },
     )
+
+
+def _covers(
+    request: ApprovalRequest, version: ModelVersion, wanted: Mapping[str, Any]
+) -> bool:
+    """Tell whether an approved request, not applied before, is for just this."""
+    approved = ApprovalRequest.objects.filter(
+        pk=request.pk,
+        kind=ApprovalRequest.Kind.CHANGE,
+        status=ApprovalRequest.Status.APPROVED,
+        model=version.model_id,
+    ).first()
+    return approved is not None and all(
+        name in approved.proposal and approved.proposal[name] == value
+        for name, value in audit.plain(wanted).items()
+    )
+
+
+@deed
+def note_approval(version: ModelVersion, *, actor: Actor | None) -> None:
+    """Note that a version is approved: it may be deployed from now on.
+
+    One that is in production, or suspended there, stays so. The database wants an
+    applied request behind it.
+    """
+    before = version.status
+    if before in {Status.DEPLOYED, Status.SUSPENDED}:
+        return
+    version.status = Status.APPROVED
+    version.save(update_fields=["status"])
+    record(
+        version.organization_id,
+        actor=actor,
+        action="version.approved",
+        object=version,
+        before={"status": before},
+        after={"status": version.status},
+    )
+
+
+@deed
+def retire(
+    model: RegisteredModel, *, under: ApprovalRequest, actor: Actor | None
+) -> RegisteredModel:
+    """Retire a model for good, under a request that is being applied."""
+    is_granted = (
+        under.kind == ApprovalRequest.Kind.RETIRE
+        and under.status == ApprovalRequest.Status.APPROVED
+        and under.model_id == model.pk
+    )
+    if not is_granted:
+        raise ConflictError("A model is retired by an approved request only.")
+    model.versions.filter(status__in=APPROVED).update(status=Status.RETIRED)
+    model.retired_at = timezone.now()
+    model.save(update_fields=["retired_at"])
+    record(
+        model.organization_id,
+        actor=actor,
+        action="model.retired",
+        object=model,
+        reason=under.reason,
+        approval_id=under.pk,
+    )
+    return model
 
 
 @deed

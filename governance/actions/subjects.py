@@ -12,7 +12,13 @@ from django.db import connection
 
 from governance.actions import policies
 from governance.actions.audit import plain
-from governance.models import Evidence, ModelVersion, PolicyVersion, RegisteredModel
+from governance.models import (
+    ApprovalRequest,
+    Evidence,
+    ModelVersion,
+    PolicyVersion,
+    RegisteredModel,
+)
 
 # Changes of these read better as a whole than as a hash.
 _WORDS = {
@@ -89,6 +95,62 @@ def of_version(
         }
     )
     return subject
+
+
+def of_change(
+    model: RegisteredModel, version: ModelVersion | None, proposal: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the approval of a change rests on: what is there, and what shall be.
+
+    Note: this reads the policy that applies to the model.
+    """
+    subject: dict[str, Any] = plain(
+        {
+            "proposal": dict(proposal),
+            "model": _model_part(model),
+            "version": None if version is None else of_version(version),
+        }
+    )
+    return subject
+
+
+def of_retirement(model: RegisteredModel) -> dict[str, Any]:
+    """Return what the retirement of a model rests on: that it is this model."""
+    return {"model": {"id": model.pk, "name": model.name}}
+
+
+def of_publication(draft: PolicyVersion, proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what publishing a draft rests on: its content, and what it replaces."""
+    active = PolicyVersion.objects.active().filter(policy=draft.policy_id).first()
+    subject: dict[str, Any] = plain(
+        {
+            "draft": {"id": draft.pk, "content": draft.content_hash},
+            "replaces": active and {"id": active.pk, "content": active.content_hash},
+            "proposal": dict(proposal),
+        }
+    )
+    return subject
+
+
+def of_request(request: ApprovalRequest) -> dict[str, Any]:
+    """Return what a request is about as it is now; compare it with `request.subject`.
+
+    Rows are read anew: what the request carries along may be old.
+    """
+    kind = ApprovalRequest.Kind(request.kind)
+    if kind == ApprovalRequest.Kind.POLICY:
+        drafts = PolicyVersion.objects.select_related("policy")
+        return of_publication(drafts.get(requests=request), request.proposal)
+    model = RegisteredModel.objects.get(requests=request)
+    version = None
+    if request.version_id is not None:
+        versions = ModelVersion.objects.select_related("model")
+        version = versions.get(requests=request)
+    if kind == ApprovalRequest.Kind.RETIRE:
+        return of_retirement(model)
+    if kind == ApprovalRequest.Kind.CHANGE or version is None:
+        return of_change(model, version, request.proposal)
+    return of_version(version, request.evidence)
 
 
 def _model_part(model: RegisteredModel) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-from governance.identifiers import encode, uuid7
 from governance.models.organizations import ApiKey, Membership, User
 from governance.models.policies import PolicyVersion
 from governance.models.registry import ModelVersion, RegisteredModel
@@ -73,7 +72,6 @@ class ApprovalRequest(TenantModel):
 
     OPEN = ("pending", "approved")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=10, choices=Kind)
     status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
     # What it is about: a version, a model as a whole, or the draft of a policy.
@@ -201,10 +199,6 @@ class ApprovalRequest(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.label}"
-
-    @property
-    def public_id(self) -> str:
-        return encode("approval", self.id)
 
     @property
     def is_open(self) -> bool:

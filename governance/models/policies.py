@@ -71,6 +71,7 @@ class PolicyVersion(TenantModel):
         ApiKey, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
     )
     published_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, editable=False)
 
     objects: ClassVar = PolicyVersionQuerySet.as_manager()
 

@@ -61,6 +61,8 @@ class RegisteredModel(TenantModel):
     edited_with = models.ForeignKey(
         ApiKey, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
     )
+    # Retired by an approved request: history stays, nothing else goes on.
+    retired_at = models.DateTimeField(null=True, editable=False)
     # Whose state the model shows: the deployed version, else the newest with traffic.
     current_version = models.ForeignKey(
         "ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"

@@ -4,8 +4,15 @@ import pytest
 from django.test import Client
 
 from governance.actions import registry
-from governance.models import AuditEntry, Membership, ModelVersion, RegisteredModel
-from tests.factories import Person, make_alice, make_bob, make_charlie, make_member
+from governance.models import AuditEntry, Membership, RegisteredModel
+from tests.factories import (
+    Person,
+    approve,
+    make_alice,
+    make_bob,
+    make_charlie,
+    make_member,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +81,7 @@ def test_a_stranger_cannot_become_its_owner(
 def test_what_an_approval_rests_on_is_refused_in_words(
     alice: Person, model: RegisteredModel
 ) -> None:
-    ModelVersion.objects.filter(model=model).update(status="approved")
+    approve(model.versions.get())
 
     answer = browser(alice).post(
         f"{page_of(model)}?edit=1", form(alice, risk_tier="low"), follow=True

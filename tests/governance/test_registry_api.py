@@ -399,7 +399,7 @@ class TestChange:
         self, api: Api, alice: factories.Person, body
     ) -> None:
         version = factories.make_version(alice)
-        ModelVersion.objects.filter(pk=version.pk).update(status="approved")
+        factories.approve(version)
         response = api.patch(f"/api/models/{version.model_id}", body)
         assert response.status_code == 409
         assert response.json()["code"] == "approval_required"

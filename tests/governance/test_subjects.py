@@ -7,7 +7,7 @@ from governance.exceptions import ApprovalRequiredError
 from governance.models import ModelVersion, PolicyVersion
 from governance.schema import Schema
 from monitoring.actions import baselines
-from tests.factories import SCHEMA, Person, make_alice, make_version
+from tests.factories import SCHEMA, Person, approve, make_alice, make_version
 
 pytestmark = pytest.mark.django_db
 COLUMNS = {"age": [20, 30, 40] * 20, "income": [1.5, 2.5, 3.5] * 20}
@@ -115,7 +115,7 @@ def test_an_approved_versions_baseline_stays_also_for_its_heirs(
         actor=alice.actor,
     )
     assert (heir.baseline_kind, heir.baseline_ref[:9]) == ("inherited", "baseline_")
-    ModelVersion.objects.filter(pk=heir.pk).update(status="approved")
+    approve(heir)
     with pytest.raises(ApprovalRequiredError, match=r"baseline can be changed only"):
         baselines.activate(other, actor=alice.actor)
     other.refresh_from_db()
@@ -126,16 +126,15 @@ def test_a_policy_with_the_same_rules_and_stages_changes_nothing(
     version: ModelVersion,
 ) -> None:
     before = subjects.of_version(version)
-    policy = policies.in_force_for(version.model)
     # As it was stored by a release that knew fewer settings.
-    fewer = {**policy.content}
+    fewer = {**policies.in_force_for(version.model).content}
     del fewer["warning_share"]
-    PolicyVersion.objects.filter(pk=policy.pk).update(content=fewer)
-    assert changed_since(version, before) == []
-    PolicyVersion.objects.filter(pk=policy.pk).update(
-        content={**fewer, "fairness_minimum": 0.9}
-    )
-    assert changed_since(version, before) == ["policy.content"]
+    same = subjects.of_version(version, policy=PolicyVersion(content=fewer))
+    assert subjects.differences(before, same) == []
+    stricter = PolicyVersion(content={**fewer, "fairness_minimum": 0.9})
+    other = subjects.of_version(version, policy=stricter)
+    (one,) = subjects.differences(before, other)
+    assert str(one) == "the rules and stages of the policy changed"
 
 
 def test_nobody_has_asked_for_a_new_version(version: ModelVersion) -> None:

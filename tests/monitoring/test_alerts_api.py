@@ -6,6 +6,7 @@ import pytest
 
 from governance.models import AuditEntry, AuditPayload, ModelVersion
 from monitoring.models import AlertConfig
+from tests import factories
 from tests.factories import Person, make_alice, make_charlie, make_version
 from tests.governance.api import Api, api_of, faults
 
@@ -39,7 +40,10 @@ def put(api: Api, version: ModelVersion, **settings: Any) -> Any:
 
 
 def approve(version: ModelVersion, status: str = "approved") -> None:
-    ModelVersion.objects.filter(pk=version.pk).update(status=status)
+    if status == "approved":
+        factories.approve(version)
+    else:
+        ModelVersion.objects.filter(pk=version.pk).update(status=status)
 
 
 def test_a_model_that_was_never_set_has_the_defaults(
