@@ -6,12 +6,15 @@ import os
 import time
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from kombu import Connection
 from kombu.exceptions import OperationalError
+
+from governance import availability
+from governance.exceptions import UnavailableError
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 2
@@ -31,10 +34,11 @@ def expected_migrations() -> frozenset[tuple[str, str]]:
 
 def check_database() -> None:
     try:
+        availability.check()
         with connection.cursor() as cursor:
             cursor.execute("SELECT app, name FROM django_migrations")
             applied = set(cursor.fetchall())
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError, UnavailableError) as error:
         logger.warning("The database does not answer: %s", error)
         raise NotReadyError("database") from error
     if expected_migrations() - applied:

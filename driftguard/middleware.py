@@ -7,6 +7,9 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from governance import availability
+from governance.api.exceptions import away
+from governance.exceptions import UnavailableError
 from governance.identifiers import uuid7
 
 Next = Callable[[HttpRequest], HttpResponse]
@@ -27,6 +30,24 @@ def request_id(get_response: Next) -> Next:
             response = get_response(request)
         response["X-Request-ID"] = name
         return response
+
+    return middleware
+
+
+def database(get_response: Next) -> Next:
+    """Answer at once while the database is known to be away.
+
+    What needs none is listed; `/readyz` looks by itself.
+    """
+    without = tuple(settings.PATHS_WITHOUT_DATABASE)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith(without):
+            try:
+                availability.check()
+            except UnavailableError as error:
+                return away(request, error)
+        return get_response(request)
 
     return middleware
 

@@ -33,6 +33,7 @@ from django.utils.module_loading import import_string
 
 django.setup(set_prefix=False)
 
+from driftguard.pulse import pulse
 from monitoring.api.hot import is_hot, view_at
 
 
@@ -65,6 +66,9 @@ class HotHandler:
         return [response.content]
 
 
+if server is not None:
+    # As one of granian's workers, not where tests or a shell import this module.
+    pulse.start(connection.get_connection_params())
 hot = HotHandler()
 ordinary = WSGIHandler()
 # A fault in an address or a view shows at the start, not at somebody's first request.

@@ -20,6 +20,7 @@ from kombu import Connection
 from psycopg2.extensions import connection as ServerConnection  # noqa: N812
 from pytest_django import DjangoDbBlocker
 
+from governance import availability
 from tests.environment import TEST_DATABASE_URL, cluster
 from tests.running_server import RunningServer
 
@@ -73,6 +74,13 @@ def clone() -> Iterator[str]:
     finally:
         use_database(before)
         execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def _database_is_there() -> Iterator[None]:
+    """What one test learned about the database is no news to the next."""
+    yield
+    availability.found()
 
 
 @pytest.fixture(scope="session")

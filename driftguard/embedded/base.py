@@ -3,9 +3,9 @@
 from typing import Any
 
 from django.conf import settings
-from django.db.backends.postgresql import base
 
 from driftguard.embedded.cluster import PORT, Cluster
+from driftguard.postgres import base
 
 cluster = Cluster(
     settings.DATA_DIR / "postgres", keeper=settings.DATA_DIR / "serve.lock"

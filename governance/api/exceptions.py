@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework import exceptions as rest
 
+from governance import availability
 from governance.exceptions import (
     ConflictError,
     FieldFault,
@@ -130,8 +131,7 @@ def problem_response(
     if isinstance(error, rest.Throttled):
         return problem(request, ThrottledError())
     if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("The database does not answer: %s", error)
-        return problem(request, UnavailableError(retry_after=2))
+        return problem(request, _unavailable(error))
     for kind, ours in TRANSLATED.items():
         if isinstance(error, kind):
             return problem(request, ours())
@@ -209,8 +209,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     A page that needs the database while that is away is no fault of ours: 503.
     """
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return _away(request)
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        return away(request, _unavailable(error))
     if _wants_html(request):
         named = {"request_id": request.META.get("HTTP_X_REQUEST_ID", "")}
         return HttpResponse(render_to_string("500.html", named), status=500)
@@ -222,8 +223,16 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _away(request: HttpRequest) -> HttpResponse:
-    error = UnavailableError("The database does not answer.", retry_after=2)
+def _unavailable(error: Exception) -> UnavailableError:
+    """Say that the database is away, and remember it if it is: others ask no more."""
+    logger.warning("The database does not answer: %s", error)
+    if availability.is_lost(error):
+        availability.lost()
+    return UnavailableError("The database does not answer.", retry_after=2)
+
+
+def away(request: HttpRequest, error: UnavailableError) -> HttpResponse:
+    """Answer while the database is away: a page that comes again, or a problem."""
     answer = problem(request, error)
     if _wants_html(request):
         answer.content = render_to_string("503.html").encode()

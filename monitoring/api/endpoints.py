@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
-from governance import strict_json
+from governance import availability, strict_json
 from governance.actions.credentials import Credential
 from governance.api.authentication import credential_of
 from governance.api.exceptions import problem, problem_response
@@ -32,7 +32,7 @@ from governance.exceptions import (
     fault,
 )
 from governance.identifiers import IdentifierError, decode
-from monitoring.ingest import Answer, Key, availability, idempotency
+from monitoring.ingest import Answer, Key, idempotency
 
 LARGEST_INFLATED = 100 * 1024 * 1024
 READ_AT_ONCE = 1 << 16

@@ -41,6 +41,10 @@ _FIELDS: Mapping[str, Json] = {
 # As the example of registering a model has it, so that one leads to the other.
 _MODEL = "credit-risk-classifier"
 _EXAMPLE = {"age": 41, "income": 55000.5}
+_AT = "2025-01-31T12:00:00Z"
+_PREDICTION = "pred_01jjy2kbt0ekx9hz8b6m1d3q7r"
+_RECEIPT = "rcpt_01jjy2kbt0ekx9hz8b6m1d3q7s"
+_OUTCOME_ID = "gt_01jjy2kbt0ekx9hz8b6m1d3q7t"
 
 
 def _object(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
@@ -88,6 +92,11 @@ _LISTED: Json = {
     "entityId": _TEXT,
     "timestamp": _MOMENT,
 }
+_LISTED_EXAMPLE = {
+    "predictionId": _PREDICTION,
+    "entityId": "client-7",
+    "timestamp": _AT,
+}
 
 
 class LogOne(APIView):
@@ -106,6 +115,13 @@ class LogOne(APIView):
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
         example={"model_id": _MODEL, "input_features": _EXAMPLE, "prediction": 0.87},
+        answer_example={
+            "id": _PREDICTION,
+            "model_id": _MODEL,
+            "model_version": "2.1.0",
+            "prediction": 0.87,
+            "timestamp": _AT,
+        },
         tag="Predictions",
     )
     def post(self) -> None:
@@ -145,6 +161,13 @@ class LogBatch(APIView):
             "model_id": _MODEL,
             "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
         },
+        answer_example={
+            "receipt_id": _RECEIPT,
+            "receipt_ids": [_RECEIPT],
+            "accepted": 1,
+            "rejected": 0,
+            "errors": [],
+        },
         tag="Predictions",
     )
     def post(self) -> None:
@@ -165,11 +188,29 @@ _SHOWN = _said(
     governance_status=_TEXT,
     actual_label=_SCALAR,
 )
+_SHOWN_EXAMPLE = {
+    "id": _PREDICTION,
+    "model_id": 1,
+    "model_version": "2.1.0",
+    "input_features": _EXAMPLE,
+    "prediction": 0.87,
+    "probabilities": None,
+    "entity_id": "client-7",
+    "latency_ms": 12.5,
+    "timestamp": _AT,
+    "governance_status": "APPROVED",
+    "actual_label": None,
+}
 
 
 class OnePrediction(APIView):
-    @operation("Show a prediction", answer=_SHOWN, tag="Predictions")
-    def get(self, prediction: str) -> None:
+    @operation(
+        "Show a prediction",
+        answer=_SHOWN,
+        answer_example=_SHOWN_EXAMPLE,
+        tag="Predictions",
+    )
+    def get(self, prediction_id: str) -> None:
         """Show what was logged, and the outcome if it is known."""
 
     @operation(
@@ -183,9 +224,15 @@ class OnePrediction(APIView):
         answer=_SHOWN,
         errors=WRITING,
         example={"actual_label": 1},
+        answer_example={
+            **_SHOWN_EXAMPLE,
+            "actual_label": 1,
+            "timestamp_actual_known": _AT,
+            "ground_truth_id": _OUTCOME_ID,
+        },
         tag="Ground truth",
     )
-    def put(self, prediction: str) -> None:
+    def put(self, prediction_id: str) -> None:
         """Store the outcome; a different one later is kept as a correction."""
 
 
@@ -206,9 +253,14 @@ class LogQuickStart(APIView):
         example={
             "predictions": [{"features": {"amount": 120.5}, "prediction_value": 0.05}]
         },
+        answer_example={
+            "receipt_id": _RECEIPT,
+            "accepted": 1,
+            "prediction_ids": [_PREDICTION],
+        },
         tag="Predictions",
     )
-    def post(self, model: str) -> None:
+    def post(self, model_id: str) -> None:
         """Store all rows or none."""
 
 
@@ -228,6 +280,21 @@ class DriftPredictions(APIView):
             _query("endDate", "To this day, or before this moment."),
             _query("hasGroundTruth", "With or without outcome.", type=bool),
         ],
+        answer_example={
+            "predictions": [
+                {
+                    **_LISTED_EXAMPLE,
+                    "modelId": _MODEL,
+                    "modelVersion": "2.1.0",
+                    "features": _EXAMPLE,
+                    "prediction": "1",
+                    "probabilities": [0.2, 0.8],
+                    "latencyMs": 12.5,
+                    "actualOutcome": "1",
+                }
+            ],
+            "total": 248,
+        },
         tag="Predictions",
     )
     def get(self) -> None:
@@ -246,6 +313,7 @@ class DriftPredictions(APIView):
             "prediction": "1",
             "probabilities": [0.2, 0.8],
         },
+        answer_example={"predictionId": _PREDICTION},
         tag="Predictions",
     )
     def post(self) -> None:
@@ -257,6 +325,7 @@ class UnmatchedPredictions(APIView):
         "List predictions without outcome",
         answer=_said("Newest first.", predictions=_list(_object(_LISTED))),
         parameters=[_MODEL_QUERY, _LIMIT_QUERY],
+        answer_example={"predictions": [_LISTED_EXAMPLE]},
         tag="Predictions",
     )
     def get(self) -> None:
@@ -282,6 +351,18 @@ class GroundTruthView(APIView):
             _LIMIT_QUERY,
             _query("match", "Only those, such as `ambiguous` or `waiting`."),
         ],
+        answer_example={
+            "groundTruth": [
+                {
+                    "groundTruthId": _OUTCOME_ID,
+                    "entityId": "client-7",
+                    "actualOutcome": "1",
+                    "outcomeTimestamp": _AT,
+                    "predictionId": None,
+                    "match": "waiting",
+                }
+            ]
+        },
         tag="Ground truth",
     )
     def get(self) -> None:
@@ -297,6 +378,7 @@ class GroundTruthView(APIView):
         errors=LOGGING,
         parameters=[_IDEMPOTENCY],
         example={"modelId": _MODEL, "entityId": "client-7", "actualOutcome": "1"},
+        answer_example={"groundTruthId": _OUTCOME_ID, "match": "matched"},
         tag="Ground truth",
     )
     def post(self) -> None:
@@ -322,6 +404,7 @@ class GroundTruthBatch(APIView):
             "modelId": _MODEL,
             "records": [{"entityId": "client-7", "actualOutcome": "1"}],
         },
+        answer_example={"inserted": 1, "matched": 1, "ambiguous": 0, "unmatched": 0},
         tag="Ground truth",
     )
     def post(self) -> None:

@@ -86,7 +86,7 @@ def _receipt_answer(stored: Stored) -> Answer:
     )
 
 
-def log_quick_start(call: Call, model: str) -> Answer:
+def log_quick_start(call: Call, model_id: str) -> Answer:
     """POST /models/{id}/predictions of the Quick start."""
 
     def respond(stored: Stored) -> Answer:
@@ -97,7 +97,7 @@ def log_quick_start(call: Call, model: str) -> Answer:
             prediction_ids=encode_all("pred", [line.id for line in stored.lines]),
         )
 
-    found = catalog.find(call.credential.organization_id, model)
+    found = catalog.find(call.credential.organization_id, model_id)
     return predictions.log_predictions(
         reading.read_many(call.json(), QUICK_START),
         credential=call.credential,
@@ -121,15 +121,15 @@ def log_drift(call: Call) -> Answer:
     )
 
 
-def show(call: Call, prediction: str) -> Answer:
+def show(call: Call, prediction_id: str) -> Answer:
     """GET /api/logs/prediction/{id}."""
     call.query()
-    return said(200, **_shown(_own(call, prediction)))
+    return said(200, **_shown(_own(call, prediction_id)))
 
 
-def put_label(call: Call, prediction: str) -> Answer:
+def put_label(call: Call, prediction_id: str) -> Answer:
     """PUT /api/logs/prediction/{id}: what really happened."""
-    row = _own(call, prediction)
+    row = _own(call, prediction_id)
     model = catalog.find(row.organization_id, row.model_id)
     task = next(
         (v.task for v in model.versions.values() if v.id == row.version_id), None
@@ -205,7 +205,7 @@ urlpatterns = [
         endpoint(hot_documents.LogBatch, scopes={"POST": WRITE}, POST=log_batch),
     ),
     path(
-        "api/logs/prediction/<str:prediction>",
+        "api/logs/prediction/<str:prediction_id>",
         endpoint(
             hot_documents.OnePrediction,
             scopes={"GET": READ, "PUT": WRITE},
@@ -213,8 +213,8 @@ urlpatterns = [
             PUT=put_label,
         ),
     ),
-    path("api/v1/models/<str:model>/predictions", _quick_start),
-    path("models/<str:model>/predictions", _quick_start),
+    path("api/v1/models/<str:model_id>/predictions", _quick_start),
+    path("models/<str:model_id>/predictions", _quick_start),
     path(
         "api/v1/drift/predictions",
         endpoint(

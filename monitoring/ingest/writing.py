@@ -19,12 +19,12 @@ from django.db import (
     transaction,
 )
 
-from governance import merkle
+from governance import availability, merkle
 from governance.actions.credentials import Credential
 from governance.exceptions import GovernanceError
 from governance.identifiers import uuid7
 from governance.models import ApiKey
-from monitoring.ingest import availability, idempotency, moments, tuples
+from monitoring.ingest import idempotency, moments, tuples
 from monitoring.ingest.checking import Line
 from monitoring.ingest.idempotency import Answer, Key
 from monitoring.models import Receipt
@@ -258,6 +258,8 @@ def commit(flush: Flush, *, wait: float = idempotency.WAIT_SECONDS) -> None:
         connection.close()
         if time.monotonic() - started > RETRY_WITHIN_SECONDS:
             raise availability.lost() from error
+        # Somebody else may know by now that a second try is in vain.
+        availability.check()
         _write_again(flush, wait)
 
 

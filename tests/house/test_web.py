@@ -1,5 +1,6 @@
 """Health, headers, and what a web process carries with it."""
 
+import base64
 import io
 import os
 import subprocess
@@ -176,6 +177,7 @@ def test_a_deployment_behind_https_passes_the_checks_for_deployments() -> None:
         **deployment(),
         "SITE_URL": "https://driftguard.example",
         "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!",
+        "SIGNING_KEY": base64.b64encode(bytes(32)).decode(),
     }
     finished = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level=WARNING"],

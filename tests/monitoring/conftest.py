@@ -5,14 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from governance.actions import credentials
-from monitoring.ingest import availability, catalog
+from monitoring.ingest import catalog
 
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
     catalog.forget()
     credentials.forget()
-    availability.found()
     yield
     catalog.forget()
     credentials.forget()

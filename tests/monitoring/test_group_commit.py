@@ -10,9 +10,10 @@ import pytest
 from django.conf import settings
 from django.db import close_old_connections, connection
 
+from governance import availability
 from governance.exceptions import UnavailableError
 from governance.models import ModelVersion
-from monitoring.ingest import availability, group_commit, writing
+from monitoring.ingest import group_commit, writing
 from monitoring.models import Prediction, Receipt
 from tests import factories
 from tests.monitoring.calls import Caller

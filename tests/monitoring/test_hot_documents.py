@@ -67,9 +67,9 @@ def test_the_examples_are_taken_as_they_are(document: dict[str, Any]) -> None:
     ):
         if path[1:].split("{")[0] not in hot_paths or method == "get":
             continue
-        if "requestBody" not in operation or "{reference}" in path:
+        if "requestBody" not in operation or "{id}" in path:
             continue
-        address = path.format(model=model.slug, prediction=prediction)
+        address = path.format(model_id=model.slug, prediction_id=prediction)
         body = example_of(operation["requestBody"])
         status, answer = call(method.upper(), address, body)
         assert str(status) in operation["responses"], (address, answer)

@@ -23,12 +23,18 @@ _is_away = threading.Event()
 # One knocks while the circuit is open: who opens it starts the knocking, and who closes
 # it ends it, both in one step. Else a loss between the two would find nobody knocking.
 _changing = threading.Lock()
+_this_thread = threading.local()
 
 
 def check() -> None:
     """Raise UnavailableError if the database is known to be away."""
     if _is_away.is_set():
         raise UnavailableError("The database is away; nothing was stored.")
+
+
+def refuses_to_connect() -> bool:
+    """Tell whether connecting is in vain; the thread that knocks tries it anyway."""
+    return _is_away.is_set() and not getattr(_this_thread, "is_knocking", False)
 
 
 def is_lost(error: Exception) -> bool:
@@ -69,6 +75,7 @@ def found() -> None:
 
 
 def _knock() -> None:
+    _this_thread.is_knocking = True
     while _is_away.is_set() and not _answers():
         time.sleep(KNOCK_SECONDS)
     found()

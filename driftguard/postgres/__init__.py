@@ -1,0 +1,1 @@
+"""Django's PostgreSQL, with connections that don't wait for a server for ever."""

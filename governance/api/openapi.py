@@ -1,0 +1,46 @@
+"""How the OpenAPI document is put together: names that never collide."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+
+# How the published descriptions call the parameter that our addresses call `reference`.
+QUICK_START = re.compile(r"/models/|/api/v1/models/(?!\{reference\}/predict$)")
+
+
+class Schema(AutoSchema):
+    """One operation's part of the document."""
+
+    def get_operation_id(self) -> str:
+        """Return method and address: two operations never share both."""
+        words = re.sub(r"\{(\w+)\}", r"by_\1", named(self.path))
+        return f"{self.method.lower()}{re.sub(r'[^A-Za-z0-9]+', '_', words)}"
+
+
+def _name(parameter: str, path: str) -> str:
+    if parameter != "reference":
+        return parameter
+    return "model_id" if QUICK_START.match(path) else "id"
+
+
+def named(path: str) -> str:
+    """Return an address with the names that its parameters have in its dialect."""
+    return re.sub(r"\{(\w+)\}", lambda found: f"{{{_name(found[1], path)}}}", path)
+
+
+def name_parameters(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Give the parameters in addresses the names that clients know from elsewhere."""
+    for path, operations in result["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["name"] = _name(parameter["name"], path)
+    result["paths"] = {
+        named(path): operations for path, operations in result["paths"].items()
+    }
+    return result
