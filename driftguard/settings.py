@@ -356,6 +356,14 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
 }
 
+# Detectors that the operator brings along, as `package.module:callable`; each runs in a
+# process of its own, within these limits.
+CUSTOM_DETECTORS = environment.words("CUSTOM_DETECTORS", [])
+CUSTOM_DETECTOR_SECONDS = environment.integer("CUSTOM_DETECTOR_SECONDS", 60, minimum=1)
+CUSTOM_DETECTOR_MEMORY_MB = environment.integer(
+    "CUSTOM_DETECTOR_MEMORY_MB", 2_048, minimum=64
+)
+
 # Processes of `manage.py serve`.
 WEB_WORKERS = environment.integer("WEB_WORKERS", 2, minimum=1)
 WEB_THREADS = environment.integer("WEB_THREADS", 48, minimum=1)

@@ -7,7 +7,8 @@ the function is given depends on the family:
 - multivariate: ``(baseline, window, kinds, **parameters) -> Measure``, the columns by
   name, and which of them are numeric or categorical;
 - performance: ``(baseline, window, **parameters) -> Measure``, both `drops.Outcomes`;
-- streaming: ``(**parameters) -> Stream``, which is fed with what is new.
+- streaming: ``(**parameters) -> Stream``, which is fed with what is new;
+- custom: as multivariate. `monitoring.custom` brings them in when a process starts.
 
 Each says so by a `NotMeasurableError` where there is nothing to say. `stats.drift`
 computes the univariate figures from counts and takes thresholds from here.
@@ -505,9 +506,17 @@ _ALL = (
     ),
 )
 
-DETECTORS: Mapping[str, Detector] = MappingProxyType({d.name: d for d in _ALL})
+_REGISTRY = {detector.name: detector for detector in _ALL}
+DETECTORS: Mapping[str, Detector] = MappingProxyType(_REGISTRY)
 
 # What `stats.drift.evaluate` measures and judges unless a model says otherwise.
 LIVE_THRESHOLDS: Mapping[str, tuple[float, float] | None] = MappingProxyType(
     {d.name: d.thresholds for d in _ALL if d.live and d.name != "kl_divergence"}
 )
+
+
+def register(detector: Detector) -> None:
+    """Add an algorithm to the registry; raises ValueError if it has that name."""
+    if detector.name in _REGISTRY:
+        raise ValueError(f"the registry has an algorithm {detector.name!r} already")
+    _REGISTRY[detector.name] = detector

@@ -215,6 +215,7 @@ def run(
     others = [
         *settings.wanted("multivariate"),
         *(one for one in settings.wanted("performance") if task in one.kinds),
+        *settings.wanted("custom"),
     ]
     steps = 1 + len(others)
     tell = on_step or _silent
