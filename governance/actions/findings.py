@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from governance.actions import authority
-from governance.actions.audit import Actor, deed, plain, record
+from governance.actions.audit import SYSTEM, Actor, deed, plain, record
 from governance.exceptions import ConflictError, InvalidError, fault
 from governance.identifiers import uuid7
 from governance.models import Finding, Membership, ModelVersion, User
@@ -28,6 +28,7 @@ DUE_IN = {
 }
 WORKERS = (Role.OWNER, Role.MODEL_OWNER, Role.VALIDATOR, Role.COMPLIANCE_OFFICER)
 CLOSERS = (Role.COMPLIANCE_OFFICER,)
+_RESOLVED = ("status", "resolved_by", "resolved_label", "resolved_at", "resolution")
 
 
 @deed
@@ -231,15 +232,7 @@ def resolve(finding: Finding, *, reason: str, actor: Actor) -> Finding:
     finding.resolved_label = actor.label
     finding.resolved_at = timezone.now()
     finding.resolution = _said(reason)
-    finding.save(
-        update_fields=[
-            "status",
-            "resolved_by",
-            "resolved_label",
-            "resolved_at",
-            "resolution",
-        ]
-    )
+    finding.save(update_fields=_RESOLVED)
     _remember_step(finding, "finding.resolved", Status.IN_PROGRESS, reason, actor=actor)
     return finding
 
@@ -288,6 +281,42 @@ def close(finding: Finding, *, reason: str, actor: Actor) -> Finding:
     return finding
 
 
+@deed
+def settle(finding: Finding, *, reason: str, actor: Actor | None) -> bool:
+    """Resolve an open finding whose measurement is back within its limits.
+
+    A person still has to close it. One that somebody works on, and a critical one,
+    which keeps the gate shut, stay as they are. Returns whether it was resolved.
+    """
+    finding = _locked(finding)
+    if finding.status != Status.OPEN or finding.severity == Severity.CRITICAL:
+        return False
+    finding.status = Status.RESOLVED
+    finding.resolved_by_id = actor.user_id if actor else None
+    finding.resolved_label = (actor or SYSTEM).label
+    finding.resolved_at = timezone.now()
+    finding.resolution = _said(reason)
+    finding.save(update_fields=_RESOLVED)
+    _remember_step(finding, "finding.resolved", Status.OPEN, reason, actor=actor)
+    return True
+
+
+@deed
+def breach_again(finding: Finding, *, reason: str, actor: Actor | None) -> bool:
+    """Open a resolved finding again, for what it is about has come back.
+
+    Returns whether it was resolved.
+    """
+    finding = _locked(finding)
+    if finding.status != Status.RESOLVED:
+        return False
+    finding.status = Status.OPEN
+    finding.reminded_at = None
+    finding.save(update_fields=["status", "reminded_at"])
+    _remember_step(finding, "finding.reopened", Status.RESOLVED, reason, actor=actor)
+    return True
+
+
 def _locked(finding: Finding) -> Finding:
     found: Finding = (
         Finding.objects.select_for_update(of=("self",))
@@ -322,7 +351,7 @@ def _said(reason: str) -> str:
 
 
 def _remember_step(
-    finding: Finding, action: str, before: Status, reason: str, *, actor: Actor
+    finding: Finding, action: str, before: Status, reason: str, *, actor: Actor | None
 ) -> None:
     record(
         finding.organization_id,

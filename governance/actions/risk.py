@@ -24,6 +24,7 @@ from governance.decision import (
     decide,
     explain,
 )
+from governance.decision.causes import cause_of_rule
 from governance.exceptions import ConflictError
 from governance.models import (
     Assessment,
@@ -235,6 +236,8 @@ def _open_findings(judgement: _Judgement, *, is_evaluation: bool) -> None:
     failed = [rule for rule in judgement.verdict.failed if _counts(rule, judgement)]
     if not failed:
         return
+    # Of several rules with one cause the gravest stands for it.
+    failed.sort(key=lambda rule: findings.SEVERITIES.index(SEVERITY[rule.effect]))
     causes = {cause_of(rule): rule for rule in failed}
     if not (is_evaluation or judgement.verdict.is_changed):
         known = Finding.objects.not_closed().filter(
@@ -264,8 +267,8 @@ def _open_findings(judgement: _Judgement, *, is_evaluation: bool) -> None:
 
 
 def cause_of(rule: FailedRule) -> str:
-    """Return the stable key of what went wrong, such as `R1:PAY_STATUS`."""
-    return f"{rule.rule}:{rule.subject}"[:300]
+    """Return the stable key of what went wrong, such as `drift:PAY_STATUS`."""
+    return cause_of_rule(rule.rule, rule.subject)[:300]
 
 
 def _counts(rule: FailedRule, judgement: _Judgement) -> bool:

@@ -31,7 +31,7 @@ EXAMPLE: dict[str, Any] = {
     "id": 17,
     "model_id": 1,
     "version": "2.1.0",
-    "cause": "R1:PAY_STATUS",
+    "cause": "drift:PAY_STATUS",
     "severity": "critical",
     "status": "open",
     "title": "PAY_STATUS PSI 1.05 > 0.25",

@@ -59,7 +59,7 @@ class Finding(TenantModel):
     version = models.ForeignKey(
         ModelVersion, on_delete=models.PROTECT, related_name="findings"
     )
-    # What went wrong, as a stable key ("R1:PAY_STATUS"): one open finding per cause.
+    # What went wrong, as a stable key ("drift:PAY_STATUS"): one open finding per cause.
     cause = models.CharField(max_length=300)
     severity = models.CharField(max_length=10, choices=Severity)
     status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
@@ -109,8 +109,10 @@ class Finding(TenantModel):
                 name="finding_severity_known",
             ),
             models.CheckConstraint(
+                # The label alone: by the system, as the measurement is back in limits.
                 condition=~models.Q(status__in=("resolved", "closed"))
-                | models.Q(resolved_by__isnull=False, resolved_at__isnull=False)
+                | (models.Q(resolved_by__isnull=False) | ~models.Q(resolved_label=""))
+                & models.Q(resolved_at__isnull=False)
                 & ~models.Q(resolution=""),
                 name="finding_resolved_by_somebody",
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
@@ -26,6 +27,20 @@ def of(model: RegisteredModel) -> AlertSettings:
     """Return the alert settings of a model, the defaults if none were ever set."""
     config = config_of(model)
     return AlertSettings() if config is None else config.settings
+
+
+def in_force(version: ModelVersion, policy: Thresholds) -> AlertSettings:
+    """Return the settings that hold for a version.
+
+    They are the model's; once it is approved, nothing in them is looser than the policy
+    and they can't be switched off, whatever was set before.
+    """
+    from monitoring.alerting import strictness
+
+    own = of(version.model)
+    if version.status not in APPROVED:
+        return own
+    return replace(strictness.in_force(own, policy), enabled=True)
 
 
 def config_of(model: RegisteredModel) -> AlertConfig | None:

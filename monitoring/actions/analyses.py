@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
 from governance.actions import risk
+from governance.actions.audit import deed
 from governance.decision import Facts, Thresholds
 from governance.identifiers import uuid7
-from governance.models import ModelVersion, PolicyVersion
+from governance.models import ModelVersion
 from monitoring import detectors
 from monitoring.actions import (
+    alarms,
+    alerts,
     evidence,
     hours,
     performance,
@@ -27,7 +30,11 @@ from monitoring.actions import (
 )
 from monitoring.actions.periods import Window
 from monitoring.actions.standards import Standard
-from monitoring.models import LiveResult, Receipt
+from monitoring.alerting import signals, strictness
+from monitoring.alerting.settings import AlertSettings, Override
+from monitoring.alerting.signals import Signal
+from monitoring.alerting.strictness import thresholds_of
+from monitoring.models import Baseline, LiveResult, Receipt
 from monitoring.stats import drift, fairness, quality, realized
 from monitoring.stats.fairness import FairnessReport
 from monitoring.stats.gauges import SCORE, Counts, Gauge
@@ -62,6 +69,7 @@ class _Measured:
     fairness: FairnessReport
     performance: dict[str, Any]
     reports: dict[str, dict[str, Any]]
+    signals: list[Signal]  # what all this says to the alarms
 
 
 def refresh_due(limit: int = 200) -> int:
@@ -108,7 +116,7 @@ def refresh(version: ModelVersion, *, now: datetime | None = None) -> LiveResult
                 "status": LiveResult.Status.NO_BASELINE,
             },
         )
-        policy = _policy(version)
+        policy = alerts.policy_of(version.model)
         standard = standards.served(version)
         measured = _measure(version, standard, result, policy) if standard else None
         _store(version, result, measured, now or timezone.now())
@@ -131,15 +139,6 @@ def _alone(version: ModelVersion) -> Iterator[bool]:
                 )
 
 
-def _policy(version: ModelVersion) -> Thresholds:
-    policy = (
-        PolicyVersion.objects.for_organization(version.organization_id)
-        .in_force()
-        .first()
-    )
-    return Thresholds() if policy is None else policy.thresholds
-
-
 def _measure(
     version: ModelVersion, standard: Standard, before: LiveResult, policy: Thresholds
 ) -> _Measured | None:
@@ -152,10 +151,17 @@ def _measure(
         version, baseline.pk, window.start, window.end, recent=window.recent
     )
     gauge = standards.gauge(baseline.pk)
-    report = drift_of(version, gauge, merged.counts, policy)
+    settings = alerts.in_force(version, policy)
+    # Governance judges by nothing looser than its policy, alerts by what is set.
+    strict = strictness.in_force(settings, policy)
+    report = drift_of(version, gauge, merged.counts, policy, strict)
     shown = report.to_json()
     if merged.recent is not None:
-        shown["recent"] = _recent(version, gauge, merged.recent, policy, window)
+        recent = drift_of(version, gauge, merged.recent, policy, strict)
+        shown["recent"] = _recent(recent, merged.recent, window)
+    alerted = report
+    if settings != strict:
+        alerted = drift_of(version, gauge, merged.counts, policy, settings)
     fair = _fairness(gauge, merged.counts)
     performed = performance.measure(
         version,
@@ -178,18 +184,46 @@ def _measure(
             "fairness": _fairness_json(version, gauge, fair),
             "performance": performed,
         },
+        _signals(settings, policy, baseline, alerted, performed),
     )
 
 
+def _signals(
+    settings: AlertSettings,
+    policy: Thresholds,
+    baseline: Baseline,
+    report: DriftReport,
+    performed: Mapping[str, Any],
+) -> list[Signal]:
+    found: list[Signal] = []
+    if baseline.sample_size >= settings.min_baseline_sample_size:
+        columns = [column.to_json() for column in report.columns.values()]
+        found += signals.of_columns(columns)
+    fewest = policy.minimum_sample
+    found += signals.of_performance(performed, settings, fewest=fewest)
+    return found
+
+
 def drift_of(
-    version: ModelVersion, gauge: Gauge, counts: Counts, policy: Thresholds
+    version: ModelVersion,
+    gauge: Gauge,
+    counts: Counts,
+    policy: Thresholds,
+    settings: AlertSettings | None = None,
 ) -> DriftReport:
-    """Return the drift that counts show, by the limits of a policy."""
-    limits = {
-        name: (limit.mild, limit.serious) for name, limit in policy.algorithms.items()
+    """Return the drift that counts show, by some alert settings.
+
+    Without settings, by the limits of the policy. An algorithm whose parameters are set
+    otherwise is left to the analysis job: counts are for the default ones.
+    """
+    settings = settings or strictness.demanded(policy)
+    defaults = alerts.thresholds(policy)
+    is_ours = {
+        name: not settings.overrides.get(name, Override()).params
+        for name in detectors.LIVE
     }
     thresholds = {
-        name: limits.get(name, detector.thresholds)
+        name: thresholds_of(settings, name, defaults[name]) if is_ours[name] else None
         for name, detector in detectors.DETECTORS.items()
         if detector.live
     }
@@ -200,19 +234,13 @@ def drift_of(
         thresholds=thresholds,
         importances=importances,
         min_rows=policy.minimum_sample,
+        voting=[name for name in settings.algorithms if thresholds.get(name)],
         apart=(SCORE,),
     )
 
 
-def _recent(
-    version: ModelVersion,
-    gauge: Gauge,
-    counts: Counts,
-    policy: Thresholds,
-    window: Window,
-) -> dict[str, Any]:
+def _recent(report: DriftReport, counts: Counts, window: Window) -> dict[str, Any]:
     """Return the last 24 hours of a stream: what moved, without the details."""
-    report = drift_of(version, gauge, counts, policy)
     columns = {
         name: {
             "status": column.status.value,
@@ -255,13 +283,14 @@ def _fairness_json(
     return {**report.to_json(), "favourable_outcome": favourable, "reason": reason}
 
 
+@deed
 def _store(
     version: ModelVersion,
     result: LiveResult,
     measured: _Measured | None,
     now: datetime,
 ) -> None:
-    """Write the live result and assess the version, in one transaction."""
+    """Write the live result, assess the version and take the alarms, in one go."""
     seen, window = result.rows_seen, None
     is_evaluation = _is_evaluation(version, result, measured, now)
     if is_evaluation:
@@ -273,23 +302,37 @@ def _store(
         window = (measured.window.start, measured.window.end)
     result.result_id = uuid7()
     result.computed_at = now
+    _keep(result, seen)
     facts, source = _facts(version, result, measured, now)
-    with transaction.atomic():
-        # Whoever counted something meanwhile has raised `rows_seen`: still due.
-        kept = {
-            field.attname: getattr(result, field.attname)
-            for field in LiveResult._meta.concrete_fields
-            if field.name not in _NOT_OURS
-        }
-        LiveResult.objects.filter(pk=result.pk).update(**kept, due=~Q(rows_seen=seen))
-        risk.assess(
-            version,
-            facts=facts,
-            source=source,
-            window=window,
-            is_evaluation=is_evaluation,
-            actor=None,
+    risk.assess(
+        version,
+        facts=facts,
+        source=source,
+        window=window,
+        is_evaluation=is_evaluation,
+        actor=None,
+    )
+    if measured is not None:
+        said = alarms.Result(
+            source=alarms.Source.LIVE,
+            signals=measured.signals,
+            baseline=measured.standard.baseline,
+            until=measured.window.end,
+            counts=is_evaluation,
+            reference=result.public_id,
         )
+        alarms.take(version, result=said, actor=None)
+
+
+def _keep(result: LiveResult, seen: int) -> None:
+    """Write the live result; due again if something was counted meanwhile."""
+    kept = {
+        field.attname: getattr(result, field.attname)
+        for field in LiveResult._meta.concrete_fields
+        if field.name not in _NOT_OURS
+    }
+    # Whoever counted something has raised `rows_seen`.
+    LiveResult.objects.filter(pk=result.pk).update(**kept, due=~Q(rows_seen=seen))
 
 
 def _facts(
@@ -336,7 +379,7 @@ def _is_evaluation(
     step = periods.STEP[periods.Cadence(version.model.cadence)]
     if now - result.evaluated_at >= step:
         return True
-    share = _policy(version).new_rows_share
+    share = alerts.policy_of(version.model).new_rows_share
     window = measured.counts.rows if measured else 0
     fresh = result.rows_seen - result.rows_evaluated
     return fresh > 0 and fresh >= share * window

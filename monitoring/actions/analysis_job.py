@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError
 from governance.models import ModelVersion
 from monitoring import laboratory
 from monitoring.actions import (
+    alarms,
     analysis_queue,
     analysis_report,
     configuration,
@@ -31,6 +32,7 @@ from monitoring.laboratory import Finding, Settings, Side
 from monitoring.models import (
     AnalysisRun,
     Baseline,
+    DriftResult,
     Receipt,
     SegmentedReceipt,
     StreamState,
@@ -66,7 +68,8 @@ def work() -> bool:
     2. Read the window's rows once.
     3. Run the univariate, multivariate and performance algorithms, then the streams.
     4. Explain the drift.
-    5. Store the result and the streams' memories; the run has succeeded.
+    5. Store the result and the streams' memories, and take the alarms; the run has
+       succeeded.
 
     A run that was cancelled or taken over leaves nothing. Whatever else goes wrong, the
     run fails with a reason; only if the database is away it stays, for the next worker.
@@ -103,8 +106,9 @@ def _do(claim: Claim) -> None:
     analysis = _Analysis(claim)
     found = analysis.analysed()
 
-    def keep(_: object) -> None:
+    def keep(result: DriftResult) -> None:
         streams.store(analysis.states)
+        alarms.take_analysis(result, actor=None)
 
     analysis_queue.finish(claim, found=found, and_then=keep, actor=None)
 

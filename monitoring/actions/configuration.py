@@ -22,7 +22,7 @@ def of(version: ModelVersion) -> dict[str, Any]:
     Without addresses of people: a result may be read by more people than they.
     """
     policy = alerts.policy_of(version.model)
-    settings = alerts.of(version.model).to_json()
+    settings = alerts.in_force(version, policy).to_json()
     wanted = (
         "algorithms",
         "accuracyDropWarning",

@@ -1,4 +1,4 @@
-from monitoring.models.alerts import AlertConfig
+from monitoring.models.alerts import Alarm, AlertConfig
 from monitoring.models.analyses import (
     AnalysisRun,
     DriftResult,
@@ -22,6 +22,7 @@ from monitoring.models.profiles import (
 )
 
 __all__ = [
+    "Alarm",
     "AlertConfig",
     "AnalysisRun",
     "Baseline",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.utils import timezone
 
-from governance.models import RegisteredModel, User
-from governance.models.tenancy import TenantModel
+from governance.models import Finding, ModelVersion, RegisteredModel, User
+from governance.models.tenancy import TenantModel, TenantQuerySet
 from monitoring.alerting.settings import (
     LONGEST_WINDOW_DAYS,
     AlertSettings,
@@ -16,6 +16,7 @@ from monitoring.alerting.settings import (
     Override,
     Schedule,
 )
+from monitoring.models.baselines import Baseline
 
 Q = models.Q
 
@@ -139,3 +140,62 @@ class AlertConfig(TenantModel):
         self.schedule_enabled = settings.schedule.enabled
         self.schedule_frequency = settings.schedule.frequency
         self.schedule_window_days = settings.schedule.window_days
+
+
+class AlarmQuerySet(TenantQuerySet["Alarm"]):
+    def raised(self) -> Self:
+        """Find the alarms that nothing has cleared yet."""
+        return self.filter(is_raised=True)
+
+
+class Alarm(TenantModel):
+    """The memory of one cause: raised or not, and how long it has been quiet.
+
+    The live view and the analyses look at windows of their own, so each has its own
+    alarm; the cause's finding is about both.
+    """
+
+    class Source(models.TextChoices):
+        LIVE = "live", "Live view"
+        ANALYSIS = "analysis", "Analysis"
+
+    version = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, related_name="alarms"
+    )
+    # As `Finding.cause`.
+    cause = models.CharField(max_length=300)
+    source = models.CharField(max_length=8, choices=Source)
+    is_raised = models.BooleanField()
+    # monitoring.alerting.signals.Level: the worst since it was raised.
+    level = models.PositiveSmallIntegerField()
+    quiet_results = models.PositiveSmallIntegerField(default=0)
+    # The title and the detail of the newest signal.
+    title = models.CharField(max_length=500)
+    detail = models.JSONField(default=dict)
+    # What was measured against when it was raised.
+    baseline = models.ForeignKey(Baseline, on_delete=models.PROTECT, related_name="+")
+    # The end of the newest window that was looked at; older ones are old news.
+    until = models.DateTimeField()
+    finding = models.ForeignKey(
+        Finding, null=True, on_delete=models.PROTECT, related_name="alarms"
+    )
+    raised_at = models.DateTimeField(default=timezone.now)
+    cleared_at = models.DateTimeField(null=True)
+
+    objects: ClassVar = AlarmQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=("version", "cause", "source"), name="alarm_unique"
+            ),
+            models.CheckConstraint(
+                condition=Q(source__in=("live", "analysis")), name="alarm_source_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(level__in=(0, 1, 2)), name="alarm_level_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

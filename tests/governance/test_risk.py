@@ -122,7 +122,7 @@ class TestAssess:
         assert change.since == found.since
         assert change.evidence == found.evidence
         finding = Finding.objects.get()
-        assert (finding.cause, finding.severity) == ("R1:age", "critical")
+        assert (finding.cause, finding.severity) == ("drift:age", "critical")
         assert finding.owner == version.model.owner
         assert finding.detail["observed"] == 1.05
         told = Notification.objects.first()
@@ -146,7 +146,7 @@ class TestAssess:
         # A refresh that counts as no evaluation doesn't help it along.
         assert assess(version, risky, is_evaluation=False).status == "APPROVED"
         assert assess(version, risky).status == "AT_RISK"
-        assert [one.cause for one in Finding.objects.all()] == ["R2:income"]
+        assert [one.cause for one in Finding.objects.all()] == ["drift:income"]
 
     def test_a_group_below_the_limit_is_a_finding_of_its_own(
         self, version: ModelVersion
