@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -67,13 +68,15 @@ def request(
     version: ModelVersion,
     *,
     window: Window,
+    algorithms: Collection[str] | None = None,
     trigger: str = Trigger.REQUEST,
     slot: datetime | None = None,
     actor: Actor | None,
 ) -> AnalysisRun:
     """Put an analysis of the window on the queue; a worker takes it up in a moment.
 
-    Baseline and configuration are fixed now. `slot` is the moment of a schedule that
+    Baseline and configuration are fixed now. `algorithms` names those to run, all of
+    the registry if None. `slot` is the moment of a schedule that
     the run is for: if there is a run for it already, that one is returned and nothing
     else happens. Raises ConflictError if the version has no baseline, ThrottledError if
     too many of the model's runs wait.
@@ -101,7 +104,7 @@ def request(
                 baseline_kind=standard.kind,
                 window_start=window.start,
                 window_end=window.end,
-                configuration=configuration.of(version),
+                configuration=configuration.of(version, algorithms),
                 trigger=trigger,
                 slot=slot,
                 requested_by_id=actor.user_id if actor else None,
@@ -118,6 +121,7 @@ def request(
         after={
             "run": run.public_id,
             "window": [window.start, window.end],
+            "algorithms": None if algorithms is None else sorted(algorithms),
             "baseline": standard.baseline.public_id,
             "trigger": trigger,
             "slot": slot,

@@ -16,10 +16,13 @@ Json = Mapping[str, Any]
 Limits = tuple[float, float]
 
 
-def of(version: ModelVersion) -> dict[str, Any]:
+def of(
+    version: ModelVersion, algorithms: Collection[str] | None = None
+) -> dict[str, Any]:
     """Return what holds for the version now, as plain JSON: kept with the run.
 
-    Without addresses of people: a result may be read by more people than they.
+    `algorithms` names those that are to run, all if None. Addresses of people are left
+    out: a result may be read by more people than they.
     """
     policy = alerts.policy_of(version.model)
     settings = alerts.in_force(version, policy).to_json()
@@ -31,6 +34,7 @@ def of(version: ModelVersion) -> dict[str, Any]:
         "minBaselineSampleSize",
     )
     return {
+        "algorithms": None if algorithms is None else sorted(algorithms),
         "policy": {
             "thresholds": {
                 name: [limit.mild, limit.serious]
@@ -48,14 +52,16 @@ def settings(
 ) -> Settings:
     """Return how the laboratory works under what `of` kept.
 
-    The whole registry runs; the enabled algorithms make the status. A threshold is the
-    model's own one, else the policy's, else the registry's.
+    The whole registry runs, unless the request named some; the enabled algorithms make
+    the status. A threshold is the model's own one, else the policy's, else the
+    registry's.
     """
     from monitoring.laboratory import Settings
 
     algorithms = kept["alerts"]["algorithms"]
     overrides: Json = algorithms["overrides"]
     return Settings(
+        enabled=kept["algorithms"],
         voting=tuple(algorithms["enabled"]),
         thresholds=_thresholds(kept, overrides),
         parameters={

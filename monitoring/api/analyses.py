@@ -60,6 +60,12 @@ class AnalyzeBody(StrictSerializer):
     )
     windowStart = serializers.DateTimeField(required=False)
     windowEnd = serializers.DateTimeField(required=False, help_text="not included")
+    algorithms = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        allow_empty=False,
+        help_text="those to run; absent: the whole registry",
+    )
 
 
 class JobAnswer(serializers.Serializer[Any]):
@@ -116,7 +122,7 @@ class AnalyzeView(ApiView):
         example={"modelId": "credit-risk-classifier", "windowDays": 7},
         answer_example={"jobId": JOB_ID, "status": "running"},
         description=(
-            "Runs the whole registry of algorithms over the window, in the background; "
+            "Runs the registry of algorithms over the window, in the background; "
             "GET …/analyze/{id}/status tells where it is, and whether it still waits. "
             "The window is [windowStart, windowEnd), by the predictions' own time "
             "stamps. Two of windowDays, windowStart and windowEnd say all; a window "
@@ -128,6 +134,9 @@ class AnalyzeView(ApiView):
     def post(self, request: Request) -> Response | HttpResponse:
         given = validated(AnalyzeBody, request)
         _refuse_impossible(given)
+        algorithms = given.get("algorithms")
+        if algorithms is not None:
+            _refuse_unknown(algorithms)
         version = live.shown_version(
             self.model(str(given["modelId"])), given.get("modelVersion")
         )
@@ -139,7 +148,9 @@ class AnalyzeView(ApiView):
         )
 
         def ask() -> Response:
-            run = analysis_runs.request(version, window=window, actor=self.actor)
+            run = analysis_runs.request(
+                version, window=window, algorithms=algorithms, actor=self.actor
+            )
             transaction.on_commit(_nudge)
             return Response({"jobId": run.public_id, "status": "running"})
 
@@ -156,6 +167,19 @@ def _refuse_impossible(given: dict[str, Any]) -> None:
     ]
     if errors:
         raise InvalidError(errors=errors)
+
+
+def _refuse_unknown(names: list[str]) -> None:
+    # numpy stays out of the web process until somebody names an algorithm.
+    from monitoring.detectors import DETECTORS
+
+    errors = [
+        fault("algorithms", place, code="unknown", detail=f"no algorithm {name!r:.60}")
+        for place, name in enumerate(names)
+        if name not in DETECTORS
+    ]
+    if errors:
+        raise InvalidError(errors=errors[:100])
 
 
 def _nudge() -> None:

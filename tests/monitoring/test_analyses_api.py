@@ -214,6 +214,26 @@ def test_an_explicit_window_is_analysed(client: Client, version: ModelVersion) -
     assert status_of(client, version, job_id)["windowStart"] == told["windowStart"]
 
 
+def test_only_the_named_algorithms_run(client: Client, version: ModelVersion) -> None:
+    log(version)
+    job(client, version, algorithms=["psi", "cbpe", "psi"])
+    analysis_job.work()
+    told = get(client, LATEST, modelId=version.model.slug)
+    assert set(told["algorithms"]) == {"psi", "cbpe"}
+    assert told["status"] == "alert"
+
+
+def test_an_unknown_algorithm_is_refused_by_its_place(
+    client: Client, version: ModelVersion
+) -> None:
+    answer = analyze(client, version, algorithms=["psi", "magic"])
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["loc"] == ["algorithms", 1]
+    for none in ([], "psi", [1], None):
+        assert analyze(client, version, algorithms=none).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
