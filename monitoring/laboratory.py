@@ -26,7 +26,7 @@ from monitoring.stats.measure import Measure, NoDataError, NotMeasurableError
 from monitoring.stats.report import AlgorithmResult, DriftReport, Status, plain, worst
 from monitoring.stats.significance import NoDrift
 from monitoring.stats.streaming import Change, Stream
-from monitoring.stats.tally import OTHER, Floats
+from monitoring.stats.tally import OTHER, Floats, Tally
 from monitoring.stats.verdicts import ALPHA, MIN_ROWS, Limits, verdict
 
 logger = logging.getLogger(__name__)
@@ -171,6 +171,7 @@ class Findings:
 
     drift: DriftReport  # the univariate algorithms, column by column
     algorithms: Mapping[str, Finding]  # the others
+    counts: Tally  # of the window, on the baseline's grid
 
     @property
     def status(self) -> Status:
@@ -220,12 +221,12 @@ def run(
     steps = 1 + len(others)
     tell = on_step or _silent
     tell("univariate", 0.0)
-    report = columns(baseline, window, grid, settings)
+    report, counts = _columns(baseline, window, grid, settings)
     found = {}
     for place, detector in enumerate(others, 1):
         tell(detector.name, place / steps)
         found[detector.name] = _finding(detector, baseline, window, kinds, settings)
-    return Findings(report, found)
+    return Findings(report, found, counts)
 
 
 def _silent(_name: str, _share: float) -> None:
@@ -240,6 +241,12 @@ def columns(
     Figures that are functions of counts are computed from the grid's counts, all others
     and every p-value from the values.
     """
+    return _columns(baseline, window, grid, settings)[0]
+
+
+def _columns(
+    baseline: Side, window: Side, grid: Grid, settings: Settings
+) -> tuple[DriftReport, Tally]:
     rules = settings.rules
     sides = _sides(baseline, window, grid)
     tally = grid.count(
@@ -260,7 +267,7 @@ def columns(
         kept = {} if name in lumped else _of_counts(one, settings)
         more = _of_values(one, sides.pop(name), settings, kept, several)
         exact.append(replace(one, readings=more))
-    return drift.judged(exact, rules)
+    return drift.judged(exact, rules), tally
 
 
 _Sides = tuple[Values | Ordered, Values | Ordered]

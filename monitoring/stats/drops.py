@@ -9,15 +9,17 @@ above 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from governance.schema import Task
 from monitoring.stats import performance
 from monitoring.stats.answers import Answers
 from monitoring.stats.columns import Kind, Values
+from monitoring.stats.encoding import take
 from monitoring.stats.estimation import Cbpe, with_intervals
 from monitoring.stats.losses import Dle
 from monitoring.stats.measure import InsufficientDataError, Measure, NoDataError
@@ -51,6 +53,16 @@ class Outcomes:
     columns: Mapping[str, Values] = field(default_factory=dict)
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
+    def at(self, rows: NDArray[np.intp]) -> Outcomes:
+        """Return the outcomes of some rows."""
+        return replace(
+            self,
+            answers=self.answers.at(rows),
+            codes=None if self.codes is None else self.codes[rows],
+            values=None if self.values is None else self.values[rows],
+            columns={name: take(one, rows) for name, one in self.columns.items()},
+        )
+
     @property
     def default_metric(self) -> str:
         """The metric that a drop is told of by default."""
@@ -79,7 +91,7 @@ def realized(
         The task has no such metric.
     """
     name = metric or baseline.default_metric
-    before, after = (_metrics(side) for side in (baseline, window))
+    before, after = (metrics(side) for side in (baseline, window))
     return _measure(name, before, after, {})
 
 
@@ -113,7 +125,8 @@ def dle(baseline: Outcomes, window: Outcomes, *, metric: str | None = None) -> M
     return _measure(name, estimator.baseline, estimates.metrics, estimates.to_json())
 
 
-def _metrics(side: Outcomes) -> Metrics:
+def metrics(side: Outcomes) -> Metrics:
+    """Return every metric that the labels give, or raise NoDataError without any."""
     if side.task is Task.REGRESSION:
         if side.values is None or not np.isfinite(side.values).any():
             raise NoDataError("a side has no labels")

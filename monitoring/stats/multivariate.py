@@ -160,7 +160,19 @@ def pca_reconstruction(
     explained: float = EXPLAINED,
     chunk_rows: int | None = None,
 ) -> Measure:
-    """Return the change of the reconstruction error, see `PcaReconstruction`."""
+    """Return the change of the reconstruction error.
+
+    Columns are standardised, categories by their share of the baseline's rows; the
+    fewest components that explain more than `explained` of the variance are kept. The
+    error of a row is its distance from its reconstruction, the score that of the mean
+    error from the mean of the baseline's chunks.
+
+    Parameters
+    ----------
+    baseline, window, kinds, explained, chunk_rows
+        See `PcaReconstruction.fit`.
+
+    """
     fitted = PcaReconstruction.fit(
         baseline, kinds, explained=explained, chunk_rows=chunk_rows
     )
