@@ -250,7 +250,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 # Governance's own calls keep their Idempotency-Keys where monitoring keeps its own.
-REPEATED_REQUESTS = "monitoring.api.repeats.once"
+REPEATED_REQUESTS = "monitoring.api.repeats"
 SPECTACULAR_SETTINGS = {
     "TITLE": "DriftGuard",
     "DESCRIPTION": "Monitoring and governance of models in production.",

@@ -17,7 +17,9 @@ class MonitoringConfig(AppConfig):
         from governance.actions import registry
         from monitoring.actions import baselines
 
-        registry.PARTS["baseline"] = baselines.create_with_version
+        registry.PARTS["baseline"] = registry.Part(
+            baselines.prepare_with_version, baselines.keep_with_version
+        )
         FAULTS[:] = self._join_detectors()
 
     def _join_detectors(self) -> list[str]:

@@ -80,6 +80,7 @@ NO_DECISION = {
         "slug_of",
         "note_traffic",
         "require_change",
+        "prepare",
     },
     "governance/actions/risk.py": {"cause_of"},
     "governance/actions/sessions.py": {"organization_for"},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -37,9 +37,20 @@ from governance.schema import Schema
 Status = ModelVersion.Status
 
 APPROVED = (Status.APPROVED, Status.DEPLOYED, Status.SUSPENDED)
-# What other apps keep of a model, and may be handed over with it: the name of the field
-# in the request → what stores it, in the same transaction.
-Part = Callable[[ModelVersion, Any, Actor], None]
+
+
+class Part(NamedTuple):
+    """What another app keeps of a version, and may be handed over with it.
+
+    `prepare` takes the version's schema, its name and what was sent, and may take long;
+    `keep` stores what came of it, in the transaction in which the version is made.
+    """
+
+    prepare: Callable[[Schema, str, Any], Any]
+    keep: Callable[[ModelVersion, Any, Actor], None]
+
+
+# By the name of the field in the request.
 PARTS: dict[str, Part] = {}
 # Traffic can name anything; a client with a bug must not fill the registry.
 MOST_UNREGISTERED = 100
@@ -54,7 +65,27 @@ class Registration:
     schema: Schema | None = None
     model_fields: Mapping[str, Any] = field(default_factory=dict)
     version_fields: Mapping[str, Any] = field(default_factory=dict)
+    # As `prepare` leaves them.
     parts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prepare(organization: Organization, registration: Registration) -> Registration:
+    """Do what takes long about the parts, which belongs outside of any transaction.
+
+    Raises AlreadyExistsError where `register` would, and whatever is wrong with a part.
+    """
+    if not registration.parts:
+        return registration
+    model, schema = _named(organization, registration.name), registration.schema
+    if model is not None:
+        _refuse_known(model, registration.version)
+        newest = model.versions.first()
+        schema = schema or (newest.schema if newest else None)
+    prepared = {
+        name: PARTS[name].prepare(schema or Schema(), registration.version, value)
+        for name, value in registration.parts.items()
+    }
+    return replace(registration, parts=prepared)
 
 
 @deed
@@ -64,8 +95,8 @@ def register(
     """Register a version of the model with this name, and the model if it is new.
 
     For a known model, `model_fields` that differ change it. A version without a schema
-    takes over that of the newest version. `parts` go to whoever keeps them. Raises
-    AlreadyExistsError if model and version are both known.
+    takes over that of the newest version. `parts`, as `prepare` left them, go to
+    whoever keeps them. Raises AlreadyExistsError if model and version are both known.
     """
     name, changes = registration.name, dict(registration.model_fields)
     model = _named(organization, name)
@@ -83,7 +114,7 @@ def register(
         actor=actor,
     )
     for part, value in registration.parts.items():
-        PARTS[part](added, value, actor)
+        PARTS[part].keep(added, value, actor)
     return added
 
 
@@ -164,12 +195,7 @@ def add_version(
         "created_by_id": author_of(actor),
         **authority.editor(actor),
     }
-    known = model.versions.filter(version=version).first()
-    if known is not None and known.status != Status.UNREGISTERED:
-        raise AlreadyExistsError(
-            f"{model.name!r} has a version {version!r} already.",
-            extra={"model_id": model.pk, "next": "Register it under a new version."},
-        )
+    known = _refuse_known(model, version)
     if schema is None:
         newest = model.versions.first()
         schema = newest.schema if newest else Schema()
@@ -190,6 +216,17 @@ def add_version(
         after={"version": version, "schema": schema.to_json(), **(fields or {})},
     )
     return made
+
+
+def _refuse_known(model: RegisteredModel, version: str) -> ModelVersion | None:
+    """Return the version if only traffic has named it yet, None if it is new."""
+    known = model.versions.filter(version=version).first()
+    if known is not None and known.status != Status.UNREGISTERED:
+        raise AlreadyExistsError(
+            f"{model.name!r} has a version {version!r} already.",
+            extra={"model_id": model.pk, "next": "Register it under a new version."},
+        )
+    return known
 
 
 def _insert_version(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.utils.module_loading import import_string
 from rest_framework import serializers
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -94,10 +94,18 @@ class ApiView(APIView):
         """
         if "HTTP_IDEMPOTENCY_KEY" not in self.request.META:
             return act()
-        repeats = import_string(settings.REPEATED_REQUESTS)
-        answer: Response | HttpResponse = repeats(
-            self.request, self.credential, self.request._request.body, act
-        )
+        answer: Response | HttpResponse = import_module(
+            settings.REPEATED_REQUESTS
+        ).once(self.request, self.credential, self.request._request.body, act)
+        return answer
+
+    def answered_before(self) -> HttpResponse | None:
+        """Return the first answer to a retry, before any work is done for it again."""
+        if "HTTP_IDEMPOTENCY_KEY" not in self.request.META:
+            return None
+        answer: HttpResponse | None = import_module(
+            settings.REPEATED_REQUESTS
+        ).answered_before(self.request, self.credential, self.request._request.body)
         return answer
 
     def model(self, reference: str) -> RegisteredModel:

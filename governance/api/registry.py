@@ -149,16 +149,18 @@ class ModelsView(ApiView):
         tag="Models",
     )
     def post(self, request: Request) -> Response | HttpResponse:
+        before = self.answered_before()
+        if before is not None:
+            return before
         data = validated(self.registration_serializer, request)
-        return self.once(lambda: self._register(data))
+        organization = Organization.objects.get(pk=self.credential.organization_id)
+        wanted = registry.prepare(organization, registration(data, organization.pk))
+        return self.once(lambda: self._register(organization, wanted))
 
-    def _register(self, data: dict[str, Any]) -> Response:
-        organization = self.credential.organization_id
-        version = registry.register(
-            Organization.objects.get(pk=organization),
-            registration(data, organization),
-            actor=self.actor,
-        )
+    def _register(
+        self, organization: Organization, wanted: registry.Registration
+    ) -> Response:
+        version = registry.register(organization, wanted, actor=self.actor)
         answer = self.answer_serializer(fresh(version))
         return Response(answer.data, status=self.created_status)
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from django.conf import settings
@@ -20,6 +20,7 @@ from governance import exceptions
 from governance.actions import registry, subjects
 from governance.actions.audit import Actor, deed, record
 from governance.models import ModelVersion
+from governance.schema import Schema
 from monitoring.actions import standards, versions
 from monitoring.models import Baseline, Receipt
 
@@ -68,10 +69,16 @@ def create(
     return create_from_body(version, encoded, form="json", label=label, actor=actor)
 
 
-def create_with_version(
-    version: ModelVersion, described: Any, actor: Actor | None
-) -> None:
-    """Give a version that was just registered the baseline that came along.
+class _AlongWith(NamedTuple):
+    """A baseline that comes with the registration of its version."""
+
+    schema: Schema
+    label: str
+    fitted: Fitted | _Answer
+
+
+def prepare_with_version(schema: Schema, version: str, described: Any) -> _AlongWith:
+    """Fit the baseline that came along with a version that is going to be registered.
 
     `described` has the fields of a baseline's body, `version` may be left out. Raises
     InvalidError.
@@ -80,9 +87,40 @@ def create_with_version(
         error = exceptions.fault("baseline", code="type", detail="expected an object")
         raise exceptions.InvalidError(errors=[error])
     fields = {**described}
-    label = str(fields.pop("version", None) or version.version)[:100]
-    encoded = msgspec.json.encode(fields)
-    create_from_body(version, encoded, form="json", label=label, actor=actor)
+    label = str(fields.pop("version", None) or version)[:100]
+    try:
+        fitted = _fit(schema, msgspec.json.encode(fields), form="json")
+    except exceptions.InvalidError as error:
+        raise exceptions.InvalidError(
+            error.detail,
+            errors=[
+                exceptions.fault(
+                    "baseline", *one["loc"], code=one["code"], detail=one["detail"]
+                )
+                for one in error.errors
+            ],
+        ) from None
+    return _AlongWith(schema, label, fitted)
+
+
+def keep_with_version(
+    version: ModelVersion, prepared: _AlongWith, actor: Actor | None
+) -> None:
+    """Give the version that was just registered its baseline.
+
+    Raises ConflictError if it got another schema than the baseline was fitted to.
+    """
+    if version.schema != prepared.schema:
+        raise exceptions.ConflictError(
+            "The model got another schema meanwhile; send the version again."
+        )
+    store(
+        version,
+        prepared.fitted,
+        label=prepared.label,
+        kind=Baseline.Kind.GIVEN,
+        actor=actor,
+    )
 
 
 def create_from_body(
@@ -102,11 +140,15 @@ def fit(version: ModelVersion, body: bytes, *, form: str) -> Fitted | _Answer:
     It may take a while, so it belongs outside of any transaction. Raises
     MalformedError, InvalidError.
     """
+    return _fit(version.schema, body, form=form)
+
+
+def _fit(schema: Schema, body: bytes, *, form: str) -> Fitted | _Answer:
     if settings.PROCESS == "web":
-        return _fit_apart(form, body, version)
+        return _fit_apart(form, body, schema)
     from monitoring.stats import apart
 
-    return apart.fit(form, body, version.schema)
+    return apart.fit(form, body, schema)
 
 
 @deed
@@ -303,8 +345,8 @@ class _Answer(msgspec.Struct, frozen=True):
     outcomes: bytes | None = None
 
 
-def _fit_apart(form: str, body: bytes, version: ModelVersion) -> _Answer:
-    head = {"do": "fit", "form": form, "schema": version.schema.to_json()}
+def _fit_apart(form: str, body: bytes, schema: Schema) -> _Answer:
+    head = {"do": "fit", "form": form, "schema": schema.to_json()}
     answered = _run(head, body)
     line, _, rest = answered.partition(b"\n")
     told = json.loads(line)

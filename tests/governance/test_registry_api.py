@@ -208,13 +208,15 @@ class TestPlatformRegistration:
 
     def test_parts_go_to_whoever_keeps_them(self, api: Api, monkeypatch) -> None:
         seen = []
-        monkeypatch.setitem(
-            registry.PARTS, "baseline", lambda *arguments: seen.append(arguments)
+        part = registry.Part(
+            lambda schema, version, value: (schema.task, version, value),
+            lambda *arguments: seen.append(arguments),
         )
+        monkeypatch.setitem(registry.PARTS, "baseline", part)
         api.post("/api/models", {**PUBLISHED, "baseline": {"featureData": {}}})
         version, value, actor = seen[0]
         assert version.version == "2.1.0"
-        assert value == {"featureData": {}}
+        assert value == (version.schema.task, "2.1.0", {"featureData": {}})
         assert actor.type == "api_key"
 
 

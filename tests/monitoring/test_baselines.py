@@ -1,7 +1,6 @@
 """Baselines: sent in three forms, read back, activated; what is wrong is named."""
 
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -355,20 +354,3 @@ def test_the_kinds_of_untyped_features_come_from_the_values(alice: Person) -> No
     grid = Baseline.objects.get().grid
     kinds = {name: column.kind for name, column in grid.columns.items()}
     assert kinds == {"n": "numeric", "t": "categorical", "b": "categorical"}
-
-
-def test_a_baseline_may_come_along_with_the_model(client: Client) -> None:
-    answer = client.post(
-        "/api/models",
-        json.dumps(
-            {
-                "model_name": "With baseline",
-                "version": "1",
-                "schema_definition": {"features": ["x"]},
-                "baseline": {"featureData": {"x": [1.0, 2.0]}},
-            }
-        ),
-        content_type="application/json",
-    )
-    assert answer.status_code == 201, answer.content
-    assert Baseline.objects.get().sample_size == 2
