@@ -121,8 +121,12 @@ class ModelFields(SchemaFields):
 class VersionFields(serializers.Serializer[Any]):
     """What is known of one version at its birth."""
 
-    training_accuracy = NumberField(required=False, allow_null=True)
-    fairness_baseline = NumberField(required=False, allow_null=True)
+    training_accuracy = NumberField(
+        required=False, allow_null=True, min_value=0, max_value=1
+    )
+    fairness_baseline = NumberField(
+        required=False, allow_null=True, min_value=0, max_value=1
+    )
     artifact_digest = serializers.RegexField(
         r"^[0-9a-f]{64}$", required=False, help_text="SHA-256 in hex"
     )

@@ -155,7 +155,7 @@ class Parameters:
             if len(text) <= 10:
                 day = date.fromisoformat(text) + timedelta(days=is_end)
                 return datetime.combine(day, time(), UTC)
-            moment = datetime.fromisoformat(text)
+            moment = moments.from_text(text)
         except (ValueError, OverflowError):
             detail = "expected an ISO 8601 date or time stamp"
             raise _refused(fault(name, code="timestamp", detail=detail)) from None

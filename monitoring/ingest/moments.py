@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 # A sender's clock may be ahead, and so may its time zone.
 FURTHEST_AHEAD = 24 * 3600 * SECOND
+# A week's day (2026-W09-7) is as long.
+LONGEST_DAY = len("2026-03-01")
+# RFC 3339 allows the blank beside ISO 8601's T.
+_WITH_TIME = re.compile(r"[\dW-]{7,10}[Tt ]\d", re.ASCII)
 
 
 class MomentError(ValueError):
@@ -37,6 +42,29 @@ def as_text(value: int) -> str:
     return f"{text[:-6]}Z"
 
 
+def from_text(text: str) -> datetime:
+    """Read an ISO 8601 time stamp; it has a time zone only if the text has one.
+
+    Raises
+    ------
+    MomentError
+        No ISO 8601, or a date without a time of day.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise MomentError("expected an ISO 8601 time stamp") from None
+    if _WITH_TIME.match(text) is None:
+        # Python takes any character for the separator.
+        is_day = len(text) <= LONGEST_DAY
+        raise MomentError(
+            "expected a time stamp with a time of day"
+            if is_day
+            else "expected a T, or one blank, between day and time"
+        )
+    return moment
+
+
 def parse(text: str, *, latest: int) -> int:
     """Read an ISO 8601 time stamp that is an event's.
 
@@ -45,14 +73,7 @@ def parse(text: str, *, latest: int) -> int:
     MomentError
         No ISO 8601, a date without a time of day, before 1970, or after `latest`.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise MomentError("expected an ISO 8601 time stamp") from None
-    # A day has at most ten characters, a week's day as well.
-    if len(text) <= 10 and not any(mark in text for mark in "Tt :"):
-        raise MomentError("expected a time stamp with a time of day")
-    value = microseconds(moment)
+    value = microseconds(from_text(text))
     if value <= 0:
         raise MomentError("expected a time stamp after 1970")
     if value > latest:

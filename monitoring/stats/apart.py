@@ -7,6 +7,7 @@ Standard output: a line of JSON, then the parts of the baseline whose lengths it
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -74,6 +75,7 @@ def fit(form: str, body: bytes, schema: Schema) -> fitting.Fitted:
 def _table(form: str, body: bytes) -> pa.Table:
     try:
         if form == CSV:
+            _refuse_bad_quotes(body)
             table = pa.csv.read_csv(io.BytesIO(body))
         else:
             table = pa.parquet.read_table(io.BytesIO(body))
@@ -84,6 +86,24 @@ def _table(form: str, body: bytes) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise MalformedError(f"The body is no readable {form} file: {error}") from None
     return table
+
+
+def _refuse_bad_quotes(body: bytes) -> None:
+    """Refuse a quote that is never closed: Arrow takes all after it for one cell."""
+    if b'"' not in body:
+        return
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(
+        io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline=""),
+        strict=True,
+    )
+    try:
+        for _ in reader:
+            pass
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise MalformedError(
+            f"The body is no readable csv file: {error} (line {reader.line_num})."
+        ) from None
 
 
 def _refuse_unstorable(name: str, column: pa.ChunkedArray) -> None:

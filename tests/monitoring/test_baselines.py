@@ -252,6 +252,39 @@ def test_a_broken_file_is_malformed(client: Client, version: ModelVersion) -> No
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'income,region\n1,"north\n2,south\n',
+        'income,region\n1,north\n2,"south',
+        'income,"region\n1,north\n',
+        'income,region\n1,"north"s\n2,south\n',
+    ],
+)
+def test_a_quote_that_is_not_closed_is_malformed(
+    client: Client, version: ModelVersion, text: str
+) -> None:
+    query = f"?modelId={version.model.slug}&version=file"
+    answer = client.post(PATH + query, text, content_type="text/csv")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert "line" in answer.json()["detail"]
+    assert not Baseline.objects.exists()
+
+
+def test_quotes_where_they_belong_are_read(
+    client: Client, version: ModelVersion
+) -> None:
+    query = f"?modelId={version.model.slug}&version=file"
+    text = 'income,region\n1,"north, ""far"""\n"2",5" pipe\n'
+    answer = client.post(PATH + query, text, content_type="text/csv")
+    assert answer.status_code == 201, answer.content
+    active = client.get(f"{PATH}/active", {"modelId": version.model.slug}).json()
+    assert active["featureData"] == {
+        "income": [1, 2],
+        "region": ['north, "far"', '5" pipe'],
+    }
+
+
 def test_a_web_process_fits_in_a_process_of_its_own(
     client: Client, version: ModelVersion, settings: Any
 ) -> None:

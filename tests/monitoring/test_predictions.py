@@ -90,7 +90,10 @@ def test_a_platform_prediction_is_stored_as_it_was_sent(
         ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00Z"),
         ("2026-03-01T12:00:00.25Z", "2026-03-01T12:00:00.250000Z"),
         ("2026-03-01 12:00", "2026-03-01T12:00:00Z"),
+        ("2026-03-01t12:00:00", "2026-03-01T12:00:00Z"),
         ("20260301T120000Z", "2026-03-01T12:00:00Z"),
+        ("20260301 12", "2026-03-01T12:00:00Z"),
+        ("2026-W09-7T12:00", "2026-03-01T12:00:00Z"),
     ],
 )
 def test_a_time_stamp_is_answered_in_utc(
@@ -428,6 +431,9 @@ def test_csv_columns_are_fields_or_features(
         ("age,prediction\n1\n", 400),
         ("age,age,prediction\n1,2,3\n", 400),
         ('age,prediction\n"1,2\n', 400),
+        ('region,prediction\nnorth,1\n"south,2\nwest,3\n', 400),
+        ('prediction,region\n1,north\n2,"south', 400),
+        ('region,prediction\n"north"s,1\n', 400),
         ("age,prediction\n99999999999999999999,1\n", 400),
         ("age,prediction\n1,1\n2,\n", 422),
         ("age,prediction\n" + "1,1\n" * 10_001, 413),
@@ -521,6 +527,10 @@ HOSTILE: list[tuple[bytes, int]] = [
     (FINE[:-1] + b', "timestamp": 1700000000}', 422),
     (FINE[:-1] + b', "timestamp": "2026-01-01"}', 422),
     (FINE[:-1] + b', "timestamp": "yesterday"}', 422),
+    *(
+        (FINE[:-1] + f', "timestamp": "2026-03-01{mark}12:00"}}'.encode(), 422)
+        for mark in ("x", "_", "-", ":", "/", "  ", "T ", "TT", "é", "\\t", "\\n", "")
+    ),
     (FINE[:-1] + b', "timestamp": "1969-12-31T23:59:59Z"}', 422),
     (FINE[:-1] + b', "timestamp": "2999-01-01T00:00:00Z"}', 422),
     (FINE[:-1] + b', "timestamp": "0001-01-01T00:00:00+23:59"}', 422),
@@ -746,6 +756,7 @@ def test_logged_predictions_are_listed_newest_first(
         "&limit=%C2%B2",
         "&offset=-1",
         "&startDate=soon",
+        "&startDate=2026-03-01x12:00",
         "&hasGroundTruth=1",
         "&order=up",
     ],
