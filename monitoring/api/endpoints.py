@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -33,6 +33,7 @@ from governance.exceptions import (
 )
 from governance.identifiers import IdentifierError, decode
 from monitoring.ingest import Answer, Key, idempotency
+from monitoring.models import Receipt
 
 LARGEST_INFLATED = 100 * 1024 * 1024
 READ_AT_ONCE = 1 << 16
@@ -51,6 +52,9 @@ TABLES = {
 
 class Call:
     """A request whose caller is known."""
+
+    # By which way it came, as its receipt says.
+    channel: ClassVar[str] = Receipt.Channel.HTTP
 
     def __init__(self, request: HttpRequest, credential: Credential) -> None:
         self.request = request
@@ -77,7 +81,7 @@ class Call:
         """Return what the body is; raise UnsupportedMediaTypeError if nothing known."""
         name = self.request.META.get("CONTENT_TYPE")
         if is_json(name, self.body):
-            _refuse_too_many_containers(self.body)
+            self.refuse_too_many_containers()
             return JSON
         kind = TABLES.get((name or "").partition(";")[0].strip().lower())
         if kind is None or not tables:
@@ -85,6 +89,14 @@ class Call:
         if kind == CSV and self._may_be_cut_off:
             raise LengthRequiredError
         return kind
+
+    def refuse_too_many_containers(self) -> None:
+        """Refuse a body that would take far more memory than its bytes."""
+        # The shorter ones can't have so many, and most are.
+        if len(self.body) <= MOST_CONTAINERS:
+            return
+        if self.body.count(b"{") + self.body.count(b"[") > MOST_CONTAINERS:
+            raise TooLargeError("The body has too many objects and lists in it.")
 
     @property
     def _may_be_cut_off(self) -> bool:
@@ -159,14 +171,6 @@ def _read(headers: Mapping[str, Any]) -> bytes:
     body: bytes = headers["wsgi.input"].read(int(length))
     refuse_cut_off(headers, body)
     return body
-
-
-def _refuse_too_many_containers(body: bytes) -> None:
-    # The shorter ones can't have so many, and most are.
-    if len(body) <= MOST_CONTAINERS:
-        return
-    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
-        raise TooLargeError("The body has too many objects and lists in it.")
 
 
 def _unpacked(data: bytes, encoding: str) -> bytes:

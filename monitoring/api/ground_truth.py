@@ -109,7 +109,7 @@ def _log(
     return ground_truth.log_labels(
         model.row,
         told,
-        sender=Sender.of(call.credential),
+        sender=Sender.of(call.credential, call.channel),
         actor=call.credential.actor,
         respond=respond,
         key=call.key,

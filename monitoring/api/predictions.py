@@ -37,6 +37,7 @@ def log_one(call: Call) -> Answer:
     return predictions.log_predictions(
         reading.read_one(call.json(), PLATFORM),
         credential=call.credential,
+        channel=call.channel,
         respond=respond,
         key=call.key,
     )
@@ -53,6 +54,7 @@ def log_batch(call: Call) -> Answer:
     return predictions.log_predictions(
         _batch(call, parameters.get("model_id")),
         credential=call.credential,
+        channel=call.channel,
         respond=_receipt_answer,
         key=call.key,
         leave_out_bad_rows=on_error == "skip",
@@ -101,6 +103,7 @@ def log_quick_start(call: Call, model_id: str) -> Answer:
     return predictions.log_predictions(
         reading.read_many(call.json(), QUICK_START),
         credential=call.credential,
+        channel=call.channel,
         respond=respond,
         model=found,
         key=call.key,
@@ -116,6 +119,7 @@ def log_drift(call: Call) -> Answer:
     return predictions.log_predictions(
         reading.read_one(call.json(), DRIFT),
         credential=call.credential,
+        channel=call.channel,
         respond=respond,
         key=call.key,
     )
@@ -155,7 +159,7 @@ def put_label(call: Call, prediction_id: str) -> Answer:
     return ground_truth.log_labels(
         model.row,
         [label],
-        sender=Sender.of(call.credential),
+        sender=Sender.of(call.credential, call.channel),
         actor=call.credential.actor,
         respond=respond,
         key=call.key,

@@ -87,6 +87,10 @@ def test_the_whole_story(signed_in: httpx.Client) -> None:
         "last_updated",
     } <= told.keys()
 
+
+def test_what_was_measured_and_the_gate(signed_in: httpx.Client) -> None:
+    http = signed_in
+    pk = ok(http.post("/api/models", json=MODEL), 201)["id"]
     drift = ok(http.get(f"/api/models/{pk}/drift"), 200)
     assert drift["model_id"] == pk
     assert drift["drift_detected"] is False
