@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 import msgspec
 from django.http import HttpRequest
 
+from governance import availability
 from governance.actions import credentials
 from governance.api.parsers import LARGEST_BODY
 from governance.exceptions import InvalidError, MalformedError, TooLargeError
 from governance.identifiers import uuid7
 from monitoring.api import ground_truth, predictions
 from monitoring.api.endpoints import Call, inflate
-from monitoring.ingest import Answer, Key, availability, idempotency
+from monitoring.ingest import Answer, Key, idempotency
 from monitoring.models import Receipt
 
 WRITE = "mlops:write"
