@@ -104,6 +104,8 @@ ACCESS_TOKEN_DAYS = environment.integer("ACCESS_TOKEN_DAYS", 30, minimum=1)
 REFRESH_TOKEN_DAYS = environment.integer("REFRESH_TOKEN_DAYS", 90, minimum=1)
 # May a stranger make a user and an organization?
 OPEN_REGISTRATION = environment.flag("OPEN_REGISTRATION", default=EMBEDDED)
+# From one network address.
+REGISTRATIONS_PER_HOUR = environment.integer("REGISTRATIONS_PER_HOUR", 30, minimum=1)
 
 INSTALLED_APPS = [
     "driftguard",

@@ -42,6 +42,8 @@ class RunningServer:
             **inherited,
             "DRIFTGUARD_DATA_DIR": str(self.directory),
             "PYTHONUNBUFFERED": "1",
+            # All tests together come from one address.
+            "REGISTRATIONS_PER_HOUR": "10000",
             **self._variables,
         }
 

@@ -35,7 +35,7 @@ ERRORS = (400, 401, 403, 411, 413, 415, 422, 429, 503)
 FAILURE_SECONDS = 0.4
 LOGINS_PER_ADDRESS = (60, 60)  # attempts, in seconds
 LOGINS_PER_ACCOUNT = (60, 15 * 60)
-REGISTRATIONS_PER_ADDRESS = (30, 60 * 60)
+REGISTRATION_SECONDS = 60 * 60
 
 
 def attempted_username(
@@ -72,8 +72,12 @@ class OpenView(ApiView):
                 "Registration is closed here. An administrator makes organizations "
                 "with `manage.py create_organization`."
             )
-        limit, seconds = REGISTRATIONS_PER_ADDRESS
-        limits.hit("register", self.visitor().ip, limit=limit, seconds=seconds)
+        limits.hit(
+            "register",
+            self.visitor().ip,
+            limit=settings.REGISTRATIONS_PER_HOUR,
+            seconds=REGISTRATION_SECONDS,
+        )
 
 
 class OrganizationName(StrictSerializer):
