@@ -94,6 +94,8 @@ NAVIGATION = [
         "items": [
             page("Versions", "account_tree", "governance", "modelversion"),
             page("Baselines", "straighten", "monitoring", "baseline"),
+            page("Analyses", "science", "monitoring", "analysisrun"),
+            page("Drift results", "query_stats", "monitoring", "driftresult"),
             page("Risk history", "timeline", "governance", "riskscore"),
             page("Status changes", "swap_vert", "governance", "statuschange"),
             page("Audit trail", "history", "governance", "auditentry"),

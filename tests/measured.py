@@ -11,8 +11,16 @@ from governance.decision import ColumnFacts, Facts, GroupFacts, Measured
 from governance.identifiers import uuid7
 from governance.models import ModelVersion
 from governance.schema import Schema
-from monitoring.models import Baseline, GroundTruth, LiveResult, Prediction, Receipt
-from monitoring.stats import drift, quality
+from monitoring.models import (
+    AnalysisRun,
+    Baseline,
+    DriftResult,
+    GroundTruth,
+    LiveResult,
+    Prediction,
+    Receipt,
+)
+from monitoring.stats import drift, quality, root_cause
 from monitoring.stats.fairness import GroupCounts, report
 from monitoring.stats.grid import Grid
 from tests.factories import Person
@@ -50,6 +58,7 @@ def make_measured_model(
             {"SEX": [GroupCounts("1", 200, 150), GroupCounts("2", 200, 148)]}
         ).to_json(),
     )
+    make_analysis(version, baseline, found)
     risk.assess(
         version,
         facts=facts_of(found),
@@ -58,6 +67,57 @@ def make_measured_model(
         is_evaluation=True,
     )
     return version
+
+
+def make_analysis(
+    version: ModelVersion, baseline: Baseline, found: drift.DriftReport
+) -> DriftResult:
+    """Keep what an analysis of the same window found."""
+    told = found.to_json()
+    run = AnalysisRun.objects.create(
+        organization_id=version.organization_id,
+        model_id=version.model_id,
+        version=version,
+        baseline=baseline,
+        baseline_kind="given",
+        window_start=NOW - timedelta(days=7),
+        window_end=NOW,
+        trigger="request",
+        status="succeeded",
+        progress=1.0,
+        started_at=NOW,
+        completed_at=NOW,
+    )
+    about = {"family": "univariate", "features": {}, "reason": ""}
+    return DriftResult.objects.create(
+        organization_id=version.organization_id,
+        run=run,
+        model_id=version.model_id,
+        version=version,
+        baseline=baseline,
+        baseline_kind="given",
+        window_start=run.window_start,
+        window_end=run.window_end,
+        predictions=400,
+        labels=300,
+        status=found.status,
+        algorithms={n: {**one, **about} for n, one in told["algorithms"].items()},
+        drift=told,
+        root_cause={
+            "features": [
+                {
+                    "feature": found.alerts[0],
+                    "contribution": 0.9,
+                    "psi": found.max_psi,
+                    "importance": 0.5,
+                    "status": "alert",
+                    "bins": root_cause.moved_bins(found.columns[found.alerts[0]]),
+                }
+            ],
+            "slices": [],
+        },
+        provenance={"rows_digest": "0" * 64, "window": {"analysed": 400}},
+    )
 
 
 @cache

@@ -58,6 +58,8 @@ MEASURED = {
     "no_baseline": Badge("calm", "help", "No baseline"),
     "needs_labels": Badge("calm", "hourglass_empty", "Needs labels"),
     "not_measurable": Badge("calm", "hourglass_empty", "Too few rows"),
+    "unrated": Badge("calm", "straighten", "Not judged"),
+    "failed": Badge("warn", "report", "Failed"),
 }
 LIFE_CYCLE_TONES = {
     ModelVersion.Status.APPROVED: ("good", "verified"),

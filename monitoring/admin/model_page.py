@@ -10,6 +10,7 @@ from typing import Any
 from governance.admin.addresses import changelist
 from governance.admin.charts import BarChart, LineChart, bar_chart, line_chart
 from governance.admin.display import Badge, count, figure, health, measured
+from governance.admin.tenancy import Role
 from governance.models import (
     Assessment,
     AuditEntry,
@@ -22,7 +23,15 @@ from governance.models import (
 )
 from monitoring.admin import model_outcomes
 from monitoring.admin.model_outcomes import Attribute, Performance, Quality
-from monitoring.models import Baseline, GroundTruth, LiveResult, Prediction, Receipt
+from monitoring.models import (
+    AnalysisRun,
+    Baseline,
+    DriftResult,
+    GroundTruth,
+    LiveResult,
+    Prediction,
+    Receipt,
+)
 
 Json = Mapping[str, Any]
 # What they fail for is a metric; everywhere else it is a column or a group.
@@ -39,12 +48,51 @@ ALGORITHMS = {
     "wasserstein": "Wasserstein",
     "wasserstein_normed": "Wasserstein, normed",
     "kl_divergence": "Kullback-Leibler",
+    "energy": "Energy distance",
+    "cramer_von_mises": "Cramér-von Mises",
+    "anderson_darling": "Anderson-Darling",
+    "mann_whitney": "Mann-Whitney",
+    "welch_t": "Welch's t",
+    "pca_reconstruction": "PCA reconstruction",
+    "domain_classifier": "Domain classifier",
+    "mmd": "MMD",
+    "energy_distance": "Energy distance, all columns",
+    "realized": "Realized performance",
+    "cbpe": "Estimated performance (CBPE)",
+    "realized_error": "Realized error",
+    "dle": "Estimated error (DLE)",
+    "adwin": "ADWIN",
+    "kswin": "KSWIN",
+    "page_hinkley": "Page-Hinkley",
+    "ddm": "DDM",
+    "eddm": "EDDM",
+    "hddm_a": "HDDM-A",
+    "hddm_w": "HDDM-W",
+}
+RUNS = {
+    AnalysisRun.Status.QUEUED: ("calm", "hourglass_empty"),
+    AnalysisRun.Status.RUNNING: ("calm", "sync"),
+    AnalysisRun.Status.SUCCEEDED: ("good", "check_circle"),
+    AnalysisRun.Status.FAILED: ("bad", "error"),
+    AnalysisRun.Status.CANCELLED: ("calm", "cancel"),
 }
 # The score stands among the columns under a reserved name.
 SCORE = "The model's score"
+# Who may ask for an analysis, and give one up.
+ANALYSTS = frozenset({Role.OWNER, Role.MODEL_OWNER})
 MOST_BINS = 24
 MOST_VERSIONS = 10
 MOST_POINTS = 500
+MOST_RUNS = 5
+
+
+def run_badge(run: AnalysisRun) -> Badge:
+    """Show where an analysis is."""
+    tone, icon = RUNS[AnalysisRun.Status(run.status)]
+    words = run.get_status_display()
+    if run.status == AnalysisRun.Status.RUNNING:
+        words = f"{words}, {run.progress:.0%}"
+    return Badge(tone, icon, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +136,16 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """An analysis as a row."""
+
+    run: AnalysisRun
+    badge: Badge
+    result: DriftResult | None
+    found: Badge
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPage:
     model: RegisteredModel
     version: ModelVersion | None
@@ -104,6 +162,7 @@ class ModelPage:
     performance: Performance
     fairness: tuple[Attribute, ...]
     quality: Quality
+    runs: tuple[Run, ...]
     versions: list[ModelVersion]
     findings: list[Finding]
     changes: list[StatusChange]
@@ -140,6 +199,7 @@ def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
         quality=model_outcomes.quality(
             live.quality if live else {}, dict.fromkeys(drift.get("apart") or (), SCORE)
         ),
+        runs=_runs(model),
         versions=list(model.versions.select_related("assessment")[:MOST_VERSIONS]),
         findings=list(Finding.objects.not_closed().filter(**of_version)[:10]),
         changes=list(StatusChange.objects.filter(**of_version)[:10]),
@@ -152,6 +212,23 @@ def _assessment(version: ModelVersion | None) -> Assessment | None:
         return None
     rows = Assessment.objects.filter(version=version)
     return rows.select_related("policy_version__policy", "evidence").first()
+
+
+def _runs(model: RegisteredModel) -> tuple[Run, ...]:
+    """Return the newest analyses, without what they found in detail."""
+    reports = ("algorithms", "drift", "root_cause", "provenance")
+    rows = (
+        AnalysisRun.objects.filter(model=model)
+        .select_related("version", "result")
+        .defer("configuration", *(f"result__{name}" for name in reports))
+        .order_by("-id")[:MOST_RUNS]
+    )
+    found = []
+    for run in rows:
+        result: DriftResult | None = getattr(run, "result", None)
+        status = None if result is None else result.status
+        found.append(Run(run, run_badge(run), result, measured(status)))
+    return tuple(found)
 
 
 def _live(version: ModelVersion | None) -> LiveResult | None:
@@ -320,6 +397,7 @@ def _links(model: RegisteredModel, *, with_trail: bool) -> tuple[tuple[str, str]
         ("Ground truth", changelist(GroundTruth, model=pk)),
         ("Receipts", changelist(Receipt, model=pk)),
         ("Baselines", changelist(Baseline, model=pk)),
+        ("Analyses", changelist(AnalysisRun, model=pk)),
         ("Versions", changelist(ModelVersion, model=pk)),
         ("Risk history", changelist(RiskScore, model=pk)),
         ("Findings", changelist(Finding, version__model=pk)),

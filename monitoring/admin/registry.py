@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
 from django.template.response import TemplateResponse
+from django.urls import path
 from unfold.decorators import display
 
+from governance.admin.addresses import change
 from governance.admin.display import Badge, measured
 from governance.admin.registry import RegisteredModelAdmin
-from governance.admin.tenancy import may_read_trail
+from governance.admin.tenancy import actor_of, may_read_trail
+from governance.exceptions import ConflictError, GovernanceError
 from governance.models import RegisteredModel
-from monitoring.admin.model_page import model_page
+from monitoring import nudges
+from monitoring.actions import analysis_runs
+from monitoring.admin.model_page import ANALYSTS, model_page
 
 
 @admin.register(RegisteredModel)
@@ -71,7 +82,45 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
             "original": model,
             "page": model_page(model, with_trail=may_read_trail(request)),
             "can_edit": self.has_change_permission(request, model),
+            "can_analyse": self._may_analyse(request, model),
             **(extra_context or {}),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/model_page.html", context)
+
+    def get_urls(self) -> Any:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_analyse"
+        view = self.admin_site.admin_view(self.analyse)
+        return [
+            path("<path:object_id>/change/analyse/", view, name=name),
+            *super().get_urls(),
+        ]
+
+    def _may_analyse(self, request: HttpRequest, model: RegisteredModel) -> bool:
+        return self._is_allowed(request, ANALYSTS, model)
+
+    def analyse(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Put an analysis of the live window on the queue, and show it there."""
+        model = self.get_object(request, unquote(object_id))
+        if model is None:
+            # The same answer for what is missing and for what is another tenant's.
+            answer = self._get_obj_does_not_exist_redirect(
+                request, self.opts, object_id
+            )
+            return cast(HttpResponse, answer)
+        if not self._may_analyse(request, model):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        version = model.current_version or model.versions.first()
+        try:
+            if version is None:
+                raise ConflictError("The model has no version yet.")
+            window = analysis_runs.window_of(version)
+            run = analysis_runs.request(version, window=window, actor=actor_of(request))
+        except GovernanceError as error:
+            messages.error(request, error.detail)
+            return HttpResponseRedirect(change(model))
+        nudges.analyse()
+        messages.success(request, "The analysis waits for a worker.")
+        return HttpResponseRedirect(change(run))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from celery import current_app
 from django.db import transaction
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
-from kombu.exceptions import OperationalError
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,20 +17,17 @@ from governance.api.base import ApiView, StrictSerializer, validated
 from governance.api.documents import READING, WRITING, operation
 from governance.exceptions import InvalidError, NotFoundError, fault
 from governance.identifiers import IdentifierError, decode, encode
+from monitoring import nudges
 from monitoring.actions import analysis_runs
 from monitoring.api import live
 from monitoring.api.drift import MODEL_ID, READ, model_parameter
 from monitoring.models import AnalysisRun
-
-logger = logging.getLogger(__name__)
 
 WRITE = "mlops:write"
 JOB_ID = "drift_job_01jjxkq6mwf1b8q2v6kz3w9d4t"
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 FARTHEST = timedelta(days=366)
 MOST_DAYS = analysis_runs.LONGEST_WINDOW.days
-# A nudge is of no use once beat has polled.
-NUDGE_SECONDS = 10
 
 
 class DaysField(serializers.IntegerField):
@@ -151,7 +145,7 @@ class AnalyzeView(ApiView):
             run = analysis_runs.request(
                 version, window=window, algorithms=algorithms, actor=self.actor
             )
-            transaction.on_commit(_nudge)
+            transaction.on_commit(nudges.analyse)
             return Response({"jobId": run.public_id, "status": "running"})
 
         return self.once(ask)
@@ -180,14 +174,6 @@ def _refuse_unknown(names: list[str]) -> None:
     ]
     if errors:
         raise InvalidError(errors=errors[:100])
-
-
-def _nudge() -> None:
-    """Wake a worker; without a broker beat's next poll, or the one after, does."""
-    try:
-        current_app.send_task("monitoring.tasks.analyze", expires=NUDGE_SECONDS)
-    except (OperationalError, OSError):
-        logger.warning("The broker is away; the analysis waits for a poll.")
 
 
 class JobView(ApiView):

@@ -27,8 +27,10 @@ MAX_EXPLAINED = 20
 MAX_SLICED = 50
 MAX_CATEGORIES = 30
 MIN_ROWS = 30
-# What is left must still be the window: nobody is helped by a slice of nearly all rows.
+# What is left must still be the window, and a slice must not be the rule: without most
+# of its values a column has nothing left to drift.
 MAX_SHARE = 0.9
+MAX_BASELINE_SHARE = 0.5
 MOST_SLICES = 5
 # A smaller slice of the same column is the better answer if it explains as much.
 AS_GOOD = 0.95
@@ -230,7 +232,8 @@ def _best(
     spans = [
         span
         for span in column.spans
-        if sizes[1][span].sum() <= MAX_SHARE * totals[1]
+        if sizes[0][span].sum() <= MAX_BASELINE_SHARE * totals[0]
+        and sizes[1][span].sum() <= MAX_SHARE * totals[1]
         and all(
             total - size[span].sum() >= MIN_ROWS
             for size, total in zip(sizes, totals, strict=True)
@@ -277,10 +280,11 @@ def _without(
     weights: Mapping[str, float],
     spans: Sequence[slice],
 ) -> tuple[float, Floats, Floats]:
-    """Return the drift of all rows, that without each slice, and the latter's noise.
+    """Return the drift of all rows, that without each slice, and the fall's noise.
 
-    The noise is the standard deviation without drift, to first order that of a
-    chi-square variable.
+    The noise is what the fall varies by if the slice is as good as any: without drift
+    the deviation of a chi-square variable, with drift that of a sample of the rows
+    against all of them.
     """
     before = 0.0
     after, variance = np.zeros(len(spans)), np.zeros(len(spans))
@@ -293,7 +297,9 @@ def _without(
         before += weight * float(_excess(*whole)[0][0])
         excess, deviation = _excess(*left)
         after += weight * excess
-        variance += (weight * deviation) ** 2
+        rows, remaining = whole[1].sum(), np.maximum(left[1].sum(1), 1)
+        sampling = _row_variance(*whole) * (1 / remaining - 1 / max(rows, 1))
+        variance += weight**2 * (deviation**2 + np.maximum(sampling, 0.0))
     return before, after, np.sqrt(variance)
 
 
@@ -347,3 +353,14 @@ def _excess(baseline: Ints, window: Ints) -> tuple[Floats, Floats]:
     known = (baseline.sum(1) > 0) & (window.sum(1) > 0)
     excess = np.where(known, psi - freedom * chance, 0.0)
     return excess, np.where(known, np.sqrt(2 * freedom) * chance, 0.0)
+
+
+def _row_variance(baseline: Ints, window: Ints) -> float:
+    """Return the variance of PSI times the window's rows, by the delta method."""
+    if not baseline.sum() or not window.sum():
+        return 0.0
+    shares_of = baseline[0] / baseline.sum(), window[0] / window.sum()
+    p, q = (np.where(one == 0, shares.FLOOR, one) for one in shares_of)
+    slope = np.log(q / p) + 1 - p / q
+    mean = float(shares_of[1] @ slope)
+    return max(float(shares_of[1] @ slope**2) - mean**2, 0.0)

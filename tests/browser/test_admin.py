@@ -48,6 +48,8 @@ LISTS = [
         "monitoring/groundtruth",
         "monitoring/receipt",
         "monitoring/baseline",
+        "monitoring/analysisrun",
+        "monitoring/driftresult",
     )
 ]
 

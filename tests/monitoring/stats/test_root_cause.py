@@ -120,6 +120,14 @@ def test_rows_that_lack_a_value_are_a_slice_too() -> None:
     assert first["window_share"] == 0.25
 
 
+def test_a_shift_of_all_rows_is_no_slice_s_doing() -> None:
+    window = people(6_000, 1)
+    window["income"] = window["income"] + 1.0
+    for one in explained(window)["slices"]:
+        assert one["baseline_share"] <= slices.MAX_BASELINE_SHARE
+        assert one["fall_share"] < 0.75
+
+
 def test_every_column_s_best_slice_is_listed_once_and_in_order() -> None:
     window = people(6_000, 1)
     north = window["city"] == "north"
