@@ -267,7 +267,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     # Without the one that gives choices a name: names of `status` collide.
-    "POSTPROCESSING_HOOKS": ["governance.api.openapi.name_parameters"],
+    "POSTPROCESSING_HOOKS": [
+        "governance.api.openapi.name_parameters",
+        "governance.api.openapi.any_value",
+    ],
 }
 
 # Background work. The rows of the database are the queue; a message only nudges.

@@ -173,6 +173,16 @@ class RegisterPersonView(OpenView):
             "password": "a long enough passphrase",
             "name": "Ada",
         },
+        answer_example={
+            "id": 1,
+            "email": "ada@example.com",
+            "name": "Ada",
+            "organization": {
+                "id": 1,
+                "name": "Ada's organization",
+                "slug": "adas-organization",
+            },
+        },
         tag="Sign-in",
         auth=[],
     )

@@ -57,6 +57,10 @@ class DeployView(ApiView):
             OpenApiParameter("dry_run", bool, description="ask, but don't deploy")
         ],
         example={"override": False, "version": "2.1.0", "environment": "production"},
+        answer_example={
+            "deployment_status": "deployed",
+            "gate": {"result": "ALLOW", "rules": []},
+        },
         tag="Models",
     )
     def post(self, request: Request, reference: str) -> Response:

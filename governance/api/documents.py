@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -102,13 +102,23 @@ def operation(  # noqa: PLR0913 (an operation has that many sides)
     parameters: Any = (),
     example: Any = None,
     answer_example: Any = None,
+    file_examples: Mapping[str, str] | None = None,
     tag: str,
     **more: Any,
 ) -> Callable[[F], F]:
-    """Document one call: summary, bodies with an example each, and every error."""
-    examples = []
+    """Document one call: summary, bodies with an example each, and every error.
+
+    `file_examples` are of bodies that aren't JSON, by their media types.
+    """
+    examples = [
+        OpenApiExample("File", value=text, request_only=True, media_type=media)
+        for media, text in (file_examples or {}).items()
+    ]
     if example is not None:
         examples.append(OpenApiExample("Request", value=example, request_only=True))
+    if isinstance(answer, serializers.ListSerializer) and answer_example is not None:
+        # The generator makes a list of it.
+        [answer_example] = answer_example
     if answer_example is not None:
         examples.append(
             OpenApiExample("Answer", value=answer_example, response_only=True)

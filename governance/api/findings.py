@@ -27,18 +27,42 @@ from governance.api.registry import named_version
 from governance.api.registry_fields import member
 from governance.models import Finding, FindingAction
 
-EXAMPLE: dict[str, Any] = {
+ROW_EXAMPLE: dict[str, Any] = {
     "id": 17,
     "model_id": 1,
+    "model": "credit-risk-classifier",
     "version": "2.1.0",
     "cause": "drift:PAY_STATUS",
     "severity": "critical",
     "status": "open",
     "title": "PAY_STATUS PSI 1.05 > 0.25",
+    "detail": {"observed": 1.05, "limit": 0.25},
+    "occurrences": 1,
     "owner": "ada@example.com",
     "due_at": "2025-02-07T12:00:00Z",
     "opened_at": "2025-01-31T12:00:00Z",
-    "occurrences": 1,
+    "last_seen_at": "2025-01-31T12:00:00Z",
+    "resolved_by": "",
+    "resolved_at": None,
+    "resolution": "",
+    "closed_by": "",
+    "closed_at": None,
+    "closing_reason": "",
+}
+EXAMPLE: dict[str, Any] = {
+    **ROW_EXAMPLE,
+    "next": "Begin to work on it (start).",
+    "comments": [
+        {
+            "id": 4,
+            "author": "ada@example.com",
+            "text": "The bureau changed its codes in August.",
+            "created_at": "2025-01-31T13:00:00Z",
+        }
+    ],
+    "links": [],
+    "actions": [],
+    "remediations": [],
 }
 
 
@@ -224,7 +248,7 @@ class FindingsView(FindingView):
         "List findings, newest first",
         answer=FindingPage,
         parameters=FILTERS_DOCUMENT,
-        answer_example={"next": None, "previous": None, "results": [EXAMPLE]},
+        answer_example={"next": None, "previous": None, "results": [ROW_EXAMPLE]},
         tag="Findings",
     )
     def get(self, request: Request) -> Response:

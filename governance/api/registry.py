@@ -57,23 +57,69 @@ QUICK_EXAMPLE = {
     "description": "Card payments",
     "features": [{"feature_name": "amount", "feature_type": "continuous", "order": 1}],
 }
-ANSWER = {
+SAME_ANSWER: dict[str, Any] = {
     "id": 1,
-    "slug": "credit-risk-classifier",
-    "model_name": "Credit Risk Classifier",
-    "version": "2.1.0",
     "status": "draft",
     "deployment_status": "draft",
     "governance_status": "NOT_ASSESSED",
+    "risk_score": None,
+    "risk_tier": None,
+    "purpose": "",
+    "external_ref": "",
+    "owner": "ada@example.com",
+    "cadence": "stream",
+    "label_horizon": {"min": None, "max": None},
+    "training_accuracy": None,
+    "fairness_baseline": None,
+    "artifact_digest": "",
+    "task": None,
+    "classes": None,
+    "positive_class": None,
+    "favourable_outcome": None,
+    "decision_threshold": None,
+    "primary_metric": None,
+    "protected_attributes": {},
+    "attributes": {},
+    "schema_mode": "lenient",
     "created_by": 1,
     "created_at": "2025-01-31T12:00:00Z",
+    "last_prediction_at": None,
 }
-QUICK_ANSWER = {
-    "id": 1,
+ANSWER: dict[str, Any] = {
+    **SAME_ANSWER,
+    "slug": "credit-risk-classifier",
+    "model_name": "Credit Risk Classifier",
+    "version": "2.1.0",
+    "description": "Scores applications",
+    "training_accuracy": 0.87,
+    "fairness_baseline": 0.92,
+    "schema_definition": {
+        "features": ["age", "income"],
+        "target": "credit_approved",
+        "feature_types": {"age": "int", "income": "float"},
+        "importance": {},
+    },
+}
+QUICK_ANSWER: dict[str, Any] = {
+    **SAME_ANSWER,
+    "slug": "production-fraud-model",
     "name": "Production Fraud Model",
     "version": "1.0.0",
-    "features": [{"feature_name": "amount", "feature_type": "continuous", "order": 1}],
+    "description": "Card payments",
+    "features": [
+        {
+            "feature_name": "amount",
+            "feature_type": "continuous",
+            "order": 1,
+            "importance": None,
+        }
+    ],
 }
+
+
+def page_of(one: dict[str, Any]) -> dict[str, Any]:
+    """Return the example of a page with one model on it."""
+    return {"next": None, "previous": None, "results": [one]}
 
 
 class Page(serializers.Serializer[Any]):
@@ -118,6 +164,7 @@ class ModelsView(ApiView):
     @operation(
         "List models",
         answer=ModelPage,
+        answer_example=page_of(ANSWER),
         parameters=LIST_DOCUMENT,
         tag="Models",
         operation_id="api_models_list",
@@ -175,6 +222,7 @@ class QuickModelsView(ModelsView):
     @operation(
         "List models",
         answer=QuickModelPage,
+        answer_example=page_of(QUICK_ANSWER),
         parameters=LIST_DOCUMENT,
         tag="Quick start",
         operation_id="models_list",
@@ -268,6 +316,7 @@ class VersionsView(ApiView):
     @operation(
         "List the versions of a model",
         answer=VersionPage,
+        answer_example={"versions": [ANSWER], "total": 1},
         parameters=[
             OpenApiParameter("limit", int, description="at most 1,000; 100 if absent"),
             OpenApiParameter("offset", int),

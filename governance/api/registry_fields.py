@@ -278,6 +278,15 @@ class VersionAnswer(serializers.Serializer[Any]):
     def get_risk_tier(self, version: ModelVersion) -> str | None:
         return version.model.risk_tier or None
 
+    @extend_schema_field(
+        {
+            "type": "object",
+            "properties": {
+                side: {"type": ["string", "null"], "format": "duration"}
+                for side in ("min", "max")
+            },
+        }
+    )
     def get_label_horizon(self, version: ModelVersion) -> dict[str, str | None]:
         model = version.model
         spans = {"min": model.label_horizon_min, "max": model.label_horizon_max}

@@ -60,6 +60,10 @@ def _list(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
+def _or_null(schema: Json) -> Json:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
 def _row(dialect: Dialect, *, with_model: bool) -> Json:
     required = [dialect.names[name] for name in REQUIRED]
     if with_model:
@@ -161,6 +165,10 @@ class LogBatch(APIView):
             "model_id": _MODEL,
             "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
         },
+        file_examples={
+            "text/csv": "age,income,prediction,timestamp\n"
+            "41,55000.5,0.87,2025-01-31T12:00:00Z\n"
+        },
         answer_example={
             "receipt_id": _RECEIPT,
             "receipt_ids": [_RECEIPT],
@@ -174,20 +182,19 @@ class LogBatch(APIView):
         """Store all rows or none; with `on_error=skip` all good ones."""
 
 
-_SHOWN = _said(
-    "The prediction.",
-    id=_TEXT,
-    model_id=_REFERENCE,
-    model_version=_TEXT,
-    input_features=_FEATURES,
-    prediction=_SCALAR,
-    probabilities=_PROBABILITIES,
-    entity_id=_TEXT,
-    latency_ms={"type": "number"},
-    timestamp=_MOMENT,
-    governance_status=_TEXT,
-    actual_label=_SCALAR,
-)
+_SHOWN_FIELDS: Json = {
+    "id": _TEXT,
+    "model_id": _REFERENCE,
+    "model_version": _TEXT,
+    "input_features": _FEATURES,
+    "prediction": _SCALAR,
+    "probabilities": _or_null(_PROBABILITIES),
+    "entity_id": _or_null(_TEXT),
+    "latency_ms": _or_null({"type": "number"}),
+    "timestamp": _MOMENT,
+    "governance_status": _TEXT,
+    "actual_label": _or_null(_SCALAR),
+}
 _SHOWN_EXAMPLE = {
     "id": _PREDICTION,
     "model_id": 1,
@@ -206,7 +213,7 @@ _SHOWN_EXAMPLE = {
 class OnePrediction(APIView):
     @operation(
         "Show a prediction",
-        answer=_SHOWN,
+        answer=_said("The prediction.", **_SHOWN_FIELDS),
         answer_example=_SHOWN_EXAMPLE,
         tag="Predictions",
     )
@@ -221,7 +228,12 @@ class OnePrediction(APIView):
                 ["actual_label"],
             )
         ),
-        answer=_SHOWN,
+        answer=_said(
+            "The prediction with its outcome.",
+            **_SHOWN_FIELDS,
+            timestamp_actual_known=_MOMENT,
+            ground_truth_id=_TEXT,
+        ),
         errors=WRITING,
         example={"actual_label": 1},
         answer_example={

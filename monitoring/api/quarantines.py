@@ -25,6 +25,13 @@ EXAMPLE: dict[str, Any] = {
     "until": "2025-01-31T12:00:00Z",
     "reason": "The staging service logged with the production key.",
 }
+ANSWER = {
+    **EXAMPLE,
+    "id": 3,
+    "receipts": 12,
+    "predictions": 5400,
+    "created_at": "2025-01-31T13:00:00Z",
+}
 
 
 class QuarantineBody(StrictSerializer):
@@ -65,6 +72,7 @@ class QuarantinesView(ApiView):
     @operation(
         "List a model's quarantines",
         answer=QuarantineAnswer(many=True),
+        answer_example=[ANSWER],
         errors=READING,
         tag="Monitoring",
     )
@@ -81,6 +89,7 @@ class QuarantinesView(ApiView):
         status=201,
         errors=WRITING,
         example=EXAMPLE,
+        answer_example=ANSWER,
         description=(
             "Predictions received in the span, by the key if one is named, no longer "
             "count; they stay, marked. The status is judged anew."
