@@ -318,6 +318,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 10.0,
         "options": {"expires": 20.0},
     },
+    "schedule analyses": {
+        "task": "monitoring.tasks.schedule_analyses",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
     "analyze": {
         "task": "monitoring.tasks.analyze",
         "schedule": 2.0,

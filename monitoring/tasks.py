@@ -18,6 +18,7 @@ from monitoring.actions import (
     history,
     predictions,
     profiles,
+    schedules,
     segments,
 )
 from monitoring.models import IdempotencyKey
@@ -86,6 +87,12 @@ def record_performance() -> None:
     with _slot(3, 1) as is_mine:
         if is_mine:
             _until_done(history.record_due)
+
+
+@shared_task
+def schedule_analyses() -> None:
+    """Put the analyses on the queue whose hour, day or week has begun."""
+    schedules.run_due()
 
 
 @shared_task

@@ -111,10 +111,24 @@ def take_analysis(result: DriftResult, *, actor: Actor | None) -> None:
         signals=signals.of_analysis(result.algorithms, result.drift, is_mature),
         baseline=result.baseline,
         until=result.window_end,
-        counts=True,
+        counts=_is_new(result),
         reference=result.public_id,
     )
     take(version, result=said, actor=actor)
+
+
+def _is_new(result: DriftResult) -> bool:
+    """Tell whether it is about other rows than the analysis before.
+
+    The same rows analysed twice are one result, however often a schedule asks.
+    """
+    before = (
+        DriftResult.objects.filter(version=result.version_id, pk__lt=result.pk)
+        .order_by("-pk")
+        .values_list("provenance__rows_digest", flat=True)
+        .first()
+    )
+    return before is None or before != result.provenance.get("rows_digest")
 
 
 def _lock(version: ModelVersion) -> None:

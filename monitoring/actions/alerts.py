@@ -101,8 +101,6 @@ def change(
     _refuse_looser(model, settings, before)
     if config is None:
         config = AlertConfig(organization_id=model.organization_id, model=model)
-    if settings.schedule != before.schedule or config.pk is None:
-        config.scheduled_since = timezone.now()
     config.settings = settings
     config.updated_by_id = actor.user_id if actor else None
     config.updated_at = timezone.now()

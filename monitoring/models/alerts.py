@@ -55,8 +55,6 @@ class AlertConfig(TenantModel):
         max_length=6, choices=Frequency, default=Frequency.DAILY
     )
     schedule_window_days = models.PositiveSmallIntegerField(default=7)
-    # From then on the schedule counts: a slot that began earlier isn't made up for.
-    scheduled_since = models.DateTimeField(default=timezone.now)
     updated_by = models.ForeignKey(
         User, null=True, on_delete=models.PROTECT, related_name="+"
     )
