@@ -18,7 +18,15 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from governance.models import ModelVersion
-from monitoring.actions import bulk, estimators, hours, periods, segments, standards
+from monitoring.actions import (
+    bulk,
+    day_views,
+    estimators,
+    hours,
+    periods,
+    segments,
+    standards,
+)
 from monitoring.actions.periods import DAY, HOUR
 from monitoring.models import Baseline, LiveResult, PerformanceResult
 from monitoring.stats import realized
@@ -135,28 +143,37 @@ def record(version: ModelVersion) -> bool:
 
     1. Find the hours whose profile has changed, the newest first, and compute them.
     2. Compute the days and weeks that they belong to.
-    3. Take the version off the list, unless hours are left.
+    3. Compute the views of the days whose windows have changed (`day_views`).
+    4. Take the version off the list, unless something is left.
 
-    Returns False if another worker is at it, or nothing is to be done.
+    Returns whether there was anything to do; false if another worker is at it.
     """
     with _alone(version) as is_mine:
         live = LiveResult.objects.filter(version=version).first()
         standard = standards.served(version) if is_mine else None
         if live is None or not is_mine:
             return False
-        recorder = None if standard is None else _recorder(version, standard.baseline)
-        is_done = True
-        if recorder is not None:
-            changed = _changed_hours(recorder)
-            is_done = _record(recorder, changed)
-            if changed and recorder.estimator and recorder.estimator.needs_rows:
-                # The live view shows an estimate of the window, made of these sums.
-                LiveResult.objects.filter(pk=live.pk).update(due=True)
+        changed: list[_Hour] = []
+        views, is_done = 0, True
+        if standard is not None:
+            recorder = _recorder(version, standard.baseline)
+            if recorder is not None:
+                changed = _changed_hours(recorder)
+                is_done = _record(recorder, changed)
+                _tell_live(recorder, live, changed)
+            if is_done:
+                views, is_done = day_views.record(version, standard.baseline)
         if is_done:
             LiveResult.objects.filter(pk=live.pk).update(
                 rows_recorded=live.rows_seen, recorded_baseline=live.baseline_id
             )
-    return True
+    return is_done or bool(changed) or views > 0
+
+
+def _tell_live(recorder: _Recorder, live: LiveResult, changed: Sequence[_Hour]) -> None:
+    """Let the live view show an estimate of its window, where it is made of sums."""
+    if changed and recorder.estimator is not None and recorder.estimator.needs_rows:
+        LiveResult.objects.filter(pk=live.pk).update(due=True)
 
 
 @contextmanager

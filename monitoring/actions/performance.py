@@ -55,7 +55,7 @@ class _Measurer:
 
     def is_mature(self, rows: int, labels: int) -> bool:
         """Tell whether so many labels say how good the answers were."""
-        enough = labels >= self.policy.minimum_sample
+        enough = rows > 0 and labels >= self.policy.minimum_sample
         return enough and min(labels / rows, 1.0) >= self.policy.label_maturity
 
 
@@ -89,6 +89,42 @@ def measure(
         "reason": "" if found else "No label has come yet.",
         "estimated": _estimated(mine, window, outcomes),
         "trust": _trust(mine, found),
+    }
+
+
+def at(
+    version: ModelVersion,
+    baseline: Baseline,
+    window: Window,
+    outcomes: Tally,
+    policy: Thresholds,
+) -> dict[str, Any]:
+    """Return what one window says of performance, by the labels known today.
+
+    What `signals.of_performance` looks at, and nothing else.
+    """
+    layout = standards.gauge(baseline.pk).layout
+    if layout is None:
+        return {}
+    mine = _Measurer(version, baseline, layout, policy, estimators.of(baseline.pk))
+    reference = realized.realized(layout, layout.baseline)
+    current = realized.realized(layout, outcomes)
+    ends = {"start": window.start.isoformat(), "end": window.end.isoformat()}
+    estimated = _estimated(mine, window, outcomes)
+    kept = ("method", "start", "end", "used", "labelled_rows", "drops")
+    return {
+        "task": layout.task.value,
+        "primary_metric": mine.primary,
+        "baseline": {"labelled": reference.labelled},
+        "periods": [
+            {
+                **ends,
+                "labelled": current.labelled,
+                "is_mature": mine.is_mature(current.rows, current.labelled),
+                "drops": _drops(reference.metrics, current.metrics),
+            }
+        ],
+        "estimated": {name: estimated.get(name) for name in kept},
     }
 
 

@@ -8,7 +8,7 @@ fail for the same reason have the same one (`governance.actions.risk.cause_of`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -54,7 +54,11 @@ class Signal:
     title : str
         In words, with figures.
     detail : mapping
-        Algorithm, score and thresholds, as plain JSON.
+        Algorithm, score and thresholds of the worst, as plain JSON.
+    subject : str
+        The column, metric or series that it is about.
+    levels : mapping of str to Level
+        What each algorithm says alone.
     """
 
     cause: str
@@ -63,6 +67,8 @@ class Signal:
     opens_at: Level
     title: str
     detail: Json
+    subject: str = ""
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,9 @@ class _Score:
         }
 
 
-def _signal(cause: str, scores: Iterable[_Score], opens_at: Level) -> Iterator[Signal]:
+def _signal(
+    cause: str, subject: str, scores: Iterable[_Score], opens_at: Level
+) -> Iterator[Signal]:
     """Yield one signal of several scores of a cause; none if nothing is measured."""
     found = list(scores)
     if not found:
@@ -110,6 +118,11 @@ def _signal(cause: str, scores: Iterable[_Score], opens_at: Level) -> Iterator[S
         opens_at,
         f"{worst.label} {worst.score:.3g} {sign} {limit:.3g}",
         worst.to_json(),
+        subject,
+        {
+            name: max(one.level for one in found if one.algorithm == name)
+            for name in dict.fromkeys(one.algorithm for one in found)
+        },
     )
 
 
@@ -129,7 +142,7 @@ def of_columns(columns: Iterable[Json]) -> Iterator[Signal]:
                 {"column": shown, "direction": result.get("direction")},
             )
         ]
-        yield from _signal(drift_cause(shown), scores, Level.ALERT)
+        yield from _signal(drift_cause(shown), shown, scores, Level.ALERT)
 
 
 def of_inputs(algorithms: Mapping[str, Json]) -> Iterator[Signal]:
@@ -140,7 +153,7 @@ def of_inputs(algorithms: Mapping[str, Json]) -> Iterator[Signal]:
         if result["family"] in {"multivariate", "custom"} and result["votes"]
         for one in _score(f"all inputs: {name}", name, result, {})
     ]
-    yield from _signal(INPUTS, scores, Level.ALERT)
+    yield from _signal(INPUTS, "all inputs", scores, Level.ALERT)
 
 
 def of_streams(algorithms: Mapping[str, Json]) -> Iterator[Signal]:
@@ -164,7 +177,7 @@ def of_streams(algorithms: Mapping[str, Json]) -> Iterator[Signal]:
             scores = found.setdefault(series, [])
             scores += _score(named, name, {**shown, **limits}, detail)
     for series, scores in found.items():
-        yield from _signal(f"stream:{series}", scores, Level.WARNING)
+        yield from _signal(f"stream:{series}", series, scores, Level.WARNING)
 
 
 def _status(score: float, warning: float, alert: float) -> str:
@@ -213,7 +226,7 @@ def of_performance(
     if has_estimate and estimated["used"] >= fewest:
         enough = (estimated.get("labelled_rows") or 0) >= least
         scores += _drops("estimated", estimated, names, settings) if enough else ()
-    yield from _signal(PERFORMANCE, scores, Level.WARNING)
+    yield from _signal(PERFORMANCE, "performance", scores, Level.WARNING)
 
 
 def _drops(
@@ -278,4 +291,4 @@ def _of_performance(algorithms: Mapping[str, Json]) -> Iterator[Signal]:
             {"metric": result["detail"].get("metric")},
         )
     ]
-    yield from _signal(PERFORMANCE, scores, Level.WARNING)
+    yield from _signal(PERFORMANCE, "performance", scores, Level.WARNING)

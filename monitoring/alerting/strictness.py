@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from governance.decision import Thresholds
 from monitoring.alerting.settings import AlertSettings, Override
 
+Limits = tuple[float, float]  # warning, alert
+
 
 @dataclass(frozen=True, slots=True)
 class Looser:
@@ -23,8 +25,8 @@ class Looser:
 def thresholds_of(
     settings: AlertSettings,
     name: str,
-    default: tuple[float, float] | None,
-) -> tuple[float, float] | None:
+    default: Limits | None,
+) -> Limits | None:
     """Return warning and alert threshold of an algorithm, None if it isn't judged.
 
     Parameters
@@ -60,7 +62,7 @@ def thresholds_of(
 def looser(
     new: AlertSettings,
     old: AlertSettings,
-    defaults: Mapping[str, tuple[float, float] | None],
+    defaults: Mapping[str, Limits | None],
 ) -> list[Looser]:
     """Return every setting by which less is noticed than before.
 
@@ -123,7 +125,7 @@ def _limits(new: AlertSettings, old: AlertSettings) -> Iterator[Looser]:
 def _thresholds(
     new: AlertSettings,
     old: AlertSettings,
-    defaults: Mapping[str, tuple[float, float] | None],
+    defaults: Mapping[str, Limits | None],
 ) -> Iterator[Looser]:
     for name in old.algorithms:
         if name not in new.algorithms:

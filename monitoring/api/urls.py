@@ -29,6 +29,7 @@ urlpatterns = [
         quarantines.QuarantinesView.as_view(),
     ),
     path(f"{_DRIFT}/alerts", alerts.AlertsView.as_view()),
+    path(f"{_DRIFT}/alerts/preview", alerts.PreviewView.as_view()),
     path(f"{_DRIFT}/baselines", baselines.BaselinesView.as_view()),
     path(f"{_DRIFT}/baselines/active", baselines.ActiveBaselineView.as_view()),
     path(

@@ -6,6 +6,7 @@ from monitoring.models.analyses import (
     StreamState,
 )
 from monitoring.models.baselines import Baseline
+from monitoring.models.day_views import DayView
 from monitoring.models.performance import PerformanceResult
 from monitoring.models.predictions import (
     GroundTruth,
@@ -26,6 +27,7 @@ __all__ = [
     "AlertConfig",
     "AnalysisRun",
     "Baseline",
+    "DayView",
     "DriftResult",
     "GroundTruth",
     "IdempotencyKey",
