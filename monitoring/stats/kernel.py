@@ -21,6 +21,7 @@ from monitoring.stats.columns import (
     between,
     by_category,
     distinct,
+    finite,
     limits,
     numbers,
     ordered,
@@ -74,16 +75,12 @@ class NumericReference:
         return Buckets.over(self.points)
 
     def _limits(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Ints, Ints, int]:
-        column = np.asarray(values, dtype=np.float64)
-        if len(column) >= MIN_ROWS and self._buckets is not None:
-            finite = np.isfinite(column)
-            if not finite.all():
-                column = column[finite]
-            return *self._buckets.limits(column), len(column)
-        ascending, _, _ = ordered(column)
-        if not len(ascending):
+        known, _, _ = finite(values)
+        if not len(known):
             return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
-        return *limits(ascending, self.points), len(ascending)
+        if len(known) < MIN_ROWS or self._buckets is None:
+            return *limits(np.sort(known), self.points), len(known)
+        return *self._buckets.place(known).limits(), len(known)
 
     def _ks(self, below: Ints, upto: Ints, size: int) -> float:
         share = below / size

@@ -15,6 +15,7 @@ from monitoring.stats.columns import (
     Values,
 )
 from monitoring.stats.grid import Codes, Grid, canonical
+from monitoring.stats.placing import MIN_ROWS, Buckets
 from monitoring.stats.tally import Tally
 
 
@@ -242,7 +243,7 @@ def test_counting_needs_little_memory_beyond_the_data() -> None:
     grid.count(window)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # one sorted copy of one column, a few small arrays, the tally
+    # copies of a piece of one column, a few small arrays, the tally
     assert peak < 2 * 300_000 * 8
 
 
@@ -253,6 +254,30 @@ def test_a_sorted_column_is_counted_alike_and_left_as_it_is() -> None:
     grid = Grid.fit({"x": values[7:]}, {"x": "numeric"})
     column = Ordered(values)
     before = column.values.copy()
-    assert grid.count({"x": column}) == grid.count({"x": values})
+    sorted_, plain = grid.count({"x": column}), grid.count({"x": values})
+    np.testing.assert_array_equal(sorted_.ints, plain.ints)
+    np.testing.assert_allclose(sorted_.sums, plain.sums)
     np.testing.assert_array_equal(column.values, before)
     assert len(column) == len(values)
+
+
+@pytest.mark.parametrize("shape", ["spread", "crowded"])
+def test_many_rows_at_once_are_counted_as_in_small_pieces(shape: str) -> None:
+    rng = np.random.default_rng(3)
+    power = 1 if shape == "spread" else 9
+
+    def draw(size: int) -> np.ndarray:
+        return (rng.normal(size=size) ** power).round(3)
+
+    window = draw(3 * MIN_ROWS)
+    window[::9], window[1::500], window[2::500] = np.nan, 9.0, -9.0
+    window[3::900] = np.inf
+    grid = numeric_grid(draw(9_000))
+    pieces = Tally.empty(grid.ints_length, grid.sums_length)
+    for start in range(0, len(window), 100):
+        pieces += grid.count({"x": window[start : start + 100]})
+    whole = grid.count({"x": window})
+    assert (whole.ints == pieces.ints).all()
+    np.testing.assert_allclose(whole.sums, pieces.sums, rtol=1e-9, atol=1e-9)
+    placed = Buckets.over(numeric(grid).points)
+    assert (placed is None) == (shape == "crowded")

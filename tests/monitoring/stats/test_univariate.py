@@ -18,7 +18,7 @@ from monitoring.stats.columns import Codes, NumericColumn, psi_edges
 from monitoring.stats.curves import Curve
 from monitoring.stats.grid import Grid
 from monitoring.stats.kernel import kernel, prepare
-from monitoring.stats.placing import MIN_ROWS, Buckets
+from monitoring.stats.placing import MIN_ROWS, MOST_POINTS, Buckets
 from monitoring.stats.shares import chi_square
 from monitoring.stats.univariate import NoDataError
 
@@ -384,27 +384,45 @@ def test_buckets_place_every_value_as_a_search_does() -> None:
     # values on points, beside them, and beyond the ends
     beside = np.concatenate((np.nextafter(points, 9), np.nextafter(points, -9)))
     values = np.concatenate((rng.permutation(points)[:500], beside, [-99.0, 99.0]))
-    below, upto = buckets.limits(values)
+    below, upto = buckets.place(values).limits()
     ascending = np.sort(values)
     assert (below == np.searchsorted(ascending, points)).all()
     assert (upto == np.searchsorted(ascending, points, "right")).all()
-    clear, also = buckets.limits(points[[0, -1]] + [-5.0, 5.0])
-    assert (clear == also).all()
+    beyond = buckets.place(points[[0, -1]] + [-5.0, 5.0])
+    assert beyond.below.tolist() == [0, len(points)]
+    assert not beyond.hits.any()
 
 
 def test_buckets_are_refused_where_they_would_not_help() -> None:
     assert Buckets.over(np.array([1.0])) is None
     assert Buckets.over(np.array([-1.7e308, 1.7e308])) is None
     assert Buckets.over(np.array([0.0, 5e-324])) is None
-    crowded = np.append(np.linspace(0, 1e-9, 50), 1.0)
+    crowded = np.append(np.linspace(0, 1e-9, MOST_POINTS + 1), 1.0)
     assert Buckets.over(crowded) is None
 
 
-def test_buckets_without_shared_values_need_no_sort() -> None:
+def test_where_no_value_is_a_point_it_lies_between_two() -> None:
     buckets = Buckets.over(np.array([0.0, 1.0, 2.0]))
     assert buckets is not None
-    below, upto = buckets.limits(np.array([0.3, 0.6, 1.5]))
+    below, upto = buckets.place(np.array([0.3, 0.6, 1.5])).limits()
     assert below.tolist() == upto.tolist() == [0, 2, 3]
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40, unique=True),
+    st.lists(st.floats(-2e9, 2e9), min_size=1, max_size=40),
+)
+def test_buckets_agree_with_a_search_whatever_the_numbers(
+    points: list[float], values: list[float]
+) -> None:
+    rising = np.unique(np.array(points) + 0.0)
+    buckets = Buckets.over(rising)
+    assume(buckets is not None)
+    assert buckets is not None
+    together = np.concatenate((values, rising))
+    placed = buckets.place(together)
+    assert (placed.below == np.searchsorted(rising, together)).all()
+    assert placed.hits.tolist() == np.isin(together, rising).tolist()
 
 
 def test_the_kernel_needs_a_baseline_value() -> None:
