@@ -21,6 +21,9 @@ Blob = bytes | memoryview
 BLOCK = 256
 
 _TYPES = tuple(np.dtype(code) for code in ("<i1", "<i2", "<i4", "<i8"))
+# Holds the sum of so many arrays of the type.
+_WIDER = tuple(np.dtype(code) for code in ("<i4", "<i4", "<i8", "<i8"))
+_MOST_ARRAYS = 1 << 15
 _SIZES = np.array([dtype.itemsize for dtype in _TYPES])
 _FLOAT = np.dtype("<f8")
 # Numbers of blocks, then of pairs, of each type.
@@ -35,7 +38,7 @@ def blocks_of(length: int) -> NDArray[np.int64]:
 
 
 def pack_ints(values: Ints) -> bytes:
-    """Return the array in few bytes; `add_ints` is the way back."""
+    """Return the array in few bytes; `IntsTotal` is the way back."""
     blocks = blocks_of(len(values))
     blocks.reshape(-1)[: len(values)] = values
     widths = _widths(blocks)
@@ -56,27 +59,63 @@ def pack_ints(values: Ints) -> bytes:
     return b"".join((_GROUPS.pack(*numbers), *dense, *sparse))
 
 
-def add_ints(into: NDArray[np.int64], length: int, data: Blob, at: int) -> int:
-    """Add a stored array of that length to its blocks; return the offset behind it."""
-    numbers = _GROUPS.unpack_from(data, at)
-    at += _GROUPS.size
-    flat = into.reshape(-1)
-    for number, dtype in zip(numbers[:4], _TYPES, strict=True):
-        if number:
-            rows = np.frombuffer(data, _index_type(len(into)), number, at)
-            at += rows.nbytes
-            values = np.frombuffer(data, dtype, number * BLOCK, at)
-            at += values.nbytes
-            into[rows] += values.reshape(-1, BLOCK)
-    for number, dtype in zip(numbers[4:], _TYPES, strict=True):
-        if number:
-            where = np.frombuffer(data, _index_type(length), number, at)
-            at += where.nbytes
-            values = np.frombuffer(data, dtype, number, at)
-            at += values.nbytes
-            # an index occurs once, so that fancy indexing adds all
-            flat[where] += values
-    return at
+class IntsTotal:
+    """The sum of stored arrays of one length.
+
+    Arrays of the hours of one column have most of their values in the same blocks.
+    These are added up by themselves, in a type hardly wider than the stored one, and
+    reach their places once, at the end: a sixth of the work.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._blocks = blocks_of(length)
+        # Type and places of blocks → their sum, and how many arrays are in it.
+        self._dense: dict[tuple[int, bytes], tuple[NDArray[Any], int]] = {}
+
+    def add(self, data: Blob, at: int) -> int:
+        """Add a stored array; return the offset behind it."""
+        numbers = _GROUPS.unpack_from(data, at)
+        at += _GROUPS.size
+        index_size = _index_type(len(self._blocks)).itemsize
+        for place, number in enumerate(numbers[:4]):
+            if number:
+                rows = bytes(data[at : at + number * index_size])
+                at += len(rows)
+                values = np.frombuffer(data, _TYPES[place], number * BLOCK, at)
+                at += values.nbytes
+                self._add_dense(place, rows, values)
+        flat = self._blocks.reshape(-1)
+        for number, dtype in zip(numbers[4:], _TYPES, strict=True):
+            if number:
+                where = np.frombuffer(data, _index_type(self.length), number, at)
+                at += where.nbytes
+                values = np.frombuffer(data, dtype, number, at)
+                at += values.nbytes
+                # an index occurs once, so that fancy indexing adds all
+                flat[where] += values
+        return at
+
+    def _add_dense(self, place: int, rows: bytes, values: NDArray[Any]) -> None:
+        total, arrays = self._dense.pop((place, rows), (None, 0))
+        if total is None:
+            total = values.astype(_WIDER[place])
+        else:
+            np.add(total, values, out=total)
+        self._dense[place, rows] = total, arrays + 1
+        if arrays + 1 == _MOST_ARRAYS:
+            self._place()
+
+    def _place(self) -> None:
+        for (_, rows), (total, _) in self._dense.items():
+            where = np.frombuffer(rows, _index_type(len(self._blocks)))
+            self._blocks[where] += total.reshape(-1, BLOCK)
+        self._dense.clear()
+
+    def result(self) -> Ints:
+        """Return the sum of what was added."""
+        self._place()
+        return self._blocks.reshape(-1)[: self.length]
 
 
 def pack_sums(values: Floats) -> bytes:

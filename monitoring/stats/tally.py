@@ -12,9 +12,8 @@ import numpy as np
 
 from monitoring.stats.packing import (
     Blob,
-    add_ints,
+    IntsTotal,
     add_sums,
-    blocks_of,
     pack_ints,
     pack_sums,
 )
@@ -138,14 +137,15 @@ class Tally:
             As `from_bytes`.
 
         """
-        blocks = blocks_of(ints_length)
-        total = cls(blocks.reshape(-1)[:ints_length], np.zeros(sums_length), {})
-        with np.errstate(over="ignore", invalid="ignore"):
-            for blob in blobs:
-                try:
-                    _add_bytes(total, blocks, blob)
-                except (struct.error, IndexError) as error:
-                    raise ValueError(f"damaged tally: {len(blob)} bytes") from error
+        ints = IntsTotal(ints_length)
+        total = cls(np.zeros(0, np.int64), np.zeros(sums_length), {})
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                for blob in blobs:
+                    _add_bytes(total, ints, blob)
+                total.ints = ints.result()
+        except (struct.error, IndexError) as error:
+            raise ValueError(f"damaged tally: {error}") from error
         return total
 
 
@@ -201,17 +201,17 @@ def _unseen_json(unseen: Unseen) -> bytes:
     return json.dumps(unseen, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _add_bytes(total: Tally, blocks: Ints, blob: Blob) -> None:
-    """Add a stored tally; `blocks` is the memory of the total's ints."""
+def _add_bytes(total: Tally, ints: IntsTotal, blob: Blob) -> None:
+    """Add a stored tally, whose ints go to a total of their own."""
     version, ints_length, sums_length, names = _HEADER.unpack_from(blob)
     if version != _VERSION:
         raise ValueError(f"tally of version {version}, expected {_VERSION}")
-    if (ints_length, sums_length) != (len(total.ints), len(total.sums)):
+    if (ints_length, sums_length) != (ints.length, len(total.sums)):
         raise ValueError(
             f"tally of {ints_length} ints and {sums_length} sums, "
-            f"expected {len(total.ints)} and {len(total.sums)}"
+            f"expected {ints.length} and {len(total.sums)}"
         )
-    at = add_ints(blocks, ints_length, blob, _HEADER.size)
+    at = ints.add(blob, _HEADER.size)
     at = add_sums(total.sums, blob, at)
     if at + names != len(blob):
         raise ValueError(f"damaged tally: {len(blob)} bytes, expected {at + names}")
