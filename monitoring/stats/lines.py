@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from governance.labels import canonical
+from monitoring.stats import cells
 from monitoring.stats.columns import Kind
 from monitoring.stats.rows import CATEGORY, FEATURE, categorical, one_array
 
@@ -59,23 +61,34 @@ def parse(lines: bytes, kinds: Kinds) -> Parsed:
         `invalid` too.
     """
     lines = lines.removesuffix(b"\n")
-    if not lines:
-        return Parsed(0)
-    return _parse(lines, lines.count(b"\n") + 1, kinds)
+    return _parse(lines, count(lines), kinds) if lines else Parsed(0)
 
 
-def _parse(lines: bytes, count: int, kinds: Kinds) -> Parsed:
+def count(lines: bytes) -> int:
+    """Return the number of lines; the last one needs no line feed, if it isn't empty.
+
+    Examples
+    --------
+    >>> count(b"a\\nb"), count(b"a\\n"), count(b"")
+    (2, 1, 0)
+    """
+    # four times as fast as `bytes.count`, which looks for one after the other
+    feeds = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == ord("\n")))
+    return feeds + (not lines.endswith(b"\n") and lines != b"")
+
+
+def _parse(lines: bytes, rows: int, kinds: Kinds) -> Parsed:
     """Read all at once if they are alike, otherwise the halves, or one by one."""
     try:
-        return _read_alike(lines, count, kinds)
+        return _read_alike(lines, rows, kinds)
     except (pa.ArrowInvalid, _MixedError):
-        if count <= FEW_LINES:
+        if rows <= FEW_LINES:
             return _read_exactly(lines.split(b"\n"), kinds)
     middle = _middle(lines)
-    head = lines[:middle].count(b"\n") + 1
+    head = count(lines[:middle])
     return _joined(
         _parse(lines[:middle], head, kinds),
-        _parse(lines[middle + 1 :], count - head, kinds),
+        _parse(lines[middle + 1 :], rows - head, kinds),
         kinds,
     )
 
@@ -87,30 +100,46 @@ def _middle(lines: bytes) -> int:
     return after if after >= 0 else lines.rfind(b"\n", 0, half)
 
 
-def _read_alike(lines: bytes, count: int, kinds: Kinds) -> Parsed:
+def _read_alike(lines: bytes, rows: int, kinds: Kinds) -> Parsed:
     sample = [msgspec.json.decode(line) for line in _first(lines)]
     seen = dict.fromkeys(name for row in sample for name in row)
     names = list(dict.fromkeys([*kinds, *seen]))
     if not names:
         raise _MixedError
-    types = [(name, _arrow_type(name, kinds.get(name), sample)) for name in names]
+    types = {name: _arrow_type(name, kinds.get(name), sample) for name in names}
+    columns = _columns(lines, rows, types, kinds)
+    parsed = Parsed(rows)
+    for name in names:
+        column = columns.get(name)
+        if column is None:
+            column = pa.nulls(rows, types[name])
+        if kinds and name not in kinds:
+            parsed.unknown[name] += rows - column.null_count
+        elif name in kinds or column.null_count < rows:
+            parsed.columns[name] = _normal(column, kinds.get(name))
+    return parsed
+
+
+def _columns(
+    lines: bytes, rows: int, types: Mapping[str, pa.DataType], kinds: Kinds
+) -> dict[str, pa.Array]:
+    numeric = {name for name in types if _is_numeric(types[name], kinds.get(name))}
+    guessed = [name for name in kinds or types if kinds.get(name) is None]
+    if numeric.issuperset(guessed):
+        with suppress(cells.UnlikeError, pa.ArrowInvalid):
+            return cells.read(lines, rows, numeric)
+    # In texts that were guessed by a few rows a number has no place; Arrow refuses it.
     table = pa.json.read_json(
         pa.BufferReader(lines),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=1 << 20),
         parse_options=pa.json.ParseOptions(
-            explicit_schema=pa.schema(types), unexpected_field_behavior="error"
+            explicit_schema=pa.schema(list(types.items())),
+            unexpected_field_behavior="error",
         ),
     )
-    if table.num_rows != count:
+    if table.num_rows != rows:
         raise _MixedError
-    parsed = Parsed(count)
-    for name in names:
-        column = one_array(table[name])
-        if kinds and name not in kinds:
-            parsed.unknown[name] += count - column.null_count
-        elif name in kinds or column.null_count < count:
-            parsed.columns[name] = _normal(column, kinds.get(name))
-    return parsed
+    return {name: one_array(table[name]) for name in table.column_names}
 
 
 def _first(lines: bytes) -> list[bytes]:
@@ -147,9 +176,11 @@ def _arrow_type(
 
 
 def _normal(column: pa.Array, kind: Kind | None) -> pa.Array:
-    if pa.types.is_floating(column.type) and kind != "categorical":
-        return column
-    return categorical(column)
+    return column if _is_numeric(column.type, kind) else categorical(column)
+
+
+def _is_numeric(type_: pa.DataType, kind: Kind | None) -> bool:
+    return pa.types.is_floating(type_) and kind != "categorical"
 
 
 def _read_exactly(lines: Sequence[bytes], kinds: Kinds) -> Parsed:
