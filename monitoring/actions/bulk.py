@@ -39,7 +39,10 @@ def _copy(query: str, parameters: Parameters) -> list[bytes]:
 
 def fields(query: str, parameters: Parameters) -> Iterator[list[memoryview | None]]:
     """Yield the rows as the bytes of their fields, in PostgreSQL's binary format."""
-    return _fields(memoryview(b"".join(_copy(query, parameters))), _HEADER_LENGTH)
+    start = _HEADER_LENGTH
+    for message in _copy(query, parameters):
+        yield from _fields(memoryview(message), start)
+        start = 0
 
 
 def each(

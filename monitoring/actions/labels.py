@@ -94,7 +94,7 @@ def _settle_version(version: ModelVersion, predictions: Sequence[UUID]) -> None:
     keys = list({change.prediction for change in changes})
     counted_on = standards.counted(version)
     for baseline in counted_on:
-        table = logged.with_ids(keys, standards.kinds(version, baseline))
+        table = logged.with_ids(keys, standards.kinds(version, baseline.pk))
         suspended = _suspended(table)
         table = _counted_rows(segments.without(table, suspended), baseline.pk)
         hours.add(version, baseline.pk, _counts(version, baseline.pk, table, changes))

@@ -35,7 +35,6 @@ from monitoring.actions import (
     versions,
 )
 from monitoring.models import (
-    Baseline,
     LiveResult,
     ProfiledReceipt,
     Receipt,
@@ -172,7 +171,7 @@ def _count(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
 
 
 def _count_parts(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
-    """Count part by part: while one is computed, the next one is read.
+    """Count part by part: while one is computed, the one before is stored.
 
     The database is used by this thread alone.
     """
@@ -180,9 +179,10 @@ def _count_parts(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
         before: tuple[_Part, Future[None]] | None = None
         for part in _parts(version, receipts):
             _read(version, part)
+            computed = computer.submit(_compute, version, part)
             if before is not None:
                 _finish_part(version, *before)
-            before = part, computer.submit(_compute, version, part)
+            before = part, computed
         if before is not None:
             _finish_part(version, *before)
 
@@ -225,9 +225,8 @@ def _parts(version: ModelVersion, receipts: Sequence[Receipt]) -> Iterator[_Part
 
 def _read(version: ModelVersion, part: _Part) -> None:
     """Read the part's rows, and what they are counted by, without any lock."""
-    known = list(Baseline.objects.filter(pk__in=part.missing))
-    part.gauges = {baseline.pk: standards.gauge(baseline.pk) for baseline in known}
-    part.kinds = standards.kinds(version, known[0] if known else None)
+    part.gauges = {key: standards.gauge(key) for key in part.missing}
+    part.kinds = standards.kinds(version, min(part.missing, default=None))
     part.logged = logged.of_receipts(part.receipts)
     part.suspended = _suspended(part)
 
@@ -274,36 +273,34 @@ def _store(version: ModelVersion, part: _Part) -> None:
 
 
 def _mark_segmented(version: ModelVersion, receipts: Sequence[Receipt]) -> None:
-    """Insert the markers; raises _TakenError if one of them is there already.
-
-    The version's lock is held, so nobody inserts one between the look and the insert.
-    """
-    keys = [receipt.pk for receipt in receipts]
-    if SegmentedReceipt.objects.filter(receipt__in=keys).exists():
-        raise _TakenError
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO monitoring_segmentedreceipt (receipt_id, organization_id) "
-            "SELECT unnest(%s::uuid[]), %s",
-            (keys, version.organization_id),
-        )
+    """Insert the markers; raises _TakenError if one of them is there already."""
+    _mark(
+        "INSERT INTO monitoring_segmentedreceipt (receipt_id, organization_id) "
+        "SELECT unnest(%s::uuid[]), %s ON CONFLICT DO NOTHING",
+        receipts,
+        version.organization_id,
+    )
 
 
 def _mark_profiled(
     version: ModelVersion, receipts: Sequence[Receipt], baseline_id: UUID
 ) -> None:
     """Insert the markers of a grid, as `_mark_segmented`."""
-    keys = [receipt.pk for receipt in receipts]
-    marked = ProfiledReceipt.objects.filter(receipt__in=keys, baseline=baseline_id)
-    if marked.exists():
-        raise _TakenError
+    _mark(
+        "INSERT INTO monitoring_profiledreceipt "
+        "(receipt_id, baseline_id, organization_id) "
+        "SELECT unnest(%s::uuid[]), %s, %s ON CONFLICT DO NOTHING",
+        receipts,
+        baseline_id,
+        version.organization_id,
+    )
+
+
+def _mark(statement: str, receipts: Sequence[Receipt], *values: UUID | int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO monitoring_profiledreceipt "
-            "(receipt_id, baseline_id, organization_id) "
-            "SELECT unnest(%s::uuid[]), %s, %s",
-            (keys, baseline_id, version.organization_id),
-        )
+        cursor.execute(statement, ([receipt.pk for receipt in receipts], *values))
+        if cursor.rowcount < len(receipts):
+            raise _TakenError
 
 
 def _report(version: ModelVersion, part: _Part) -> None:

@@ -123,7 +123,7 @@ def gauge(baseline_id: UUID) -> Gauge:
     return Gauge(baseline.grid, baseline.outcomes, is_ordered)
 
 
-def kinds(version: ModelVersion, baseline: Baseline | None) -> Kinds:
+def kinds(version: ModelVersion, baseline_id: UUID | None) -> Kinds:
     """Return the features that predictions are read for, with their kinds.
 
     Those of the schema and its attributes; without a schema those of the baseline.
@@ -132,7 +132,7 @@ def kinds(version: ModelVersion, baseline: Baseline | None) -> Kinds:
     from monitoring.stats import gauges
 
     schema = version.schema
-    of_grid = {} if baseline is None else gauge(baseline.pk).kinds
+    of_grid = {} if baseline_id is None else gauge(baseline_id).kinds
     names = [feature.name for feature in schema.features]
     if not names:
         return of_grid
