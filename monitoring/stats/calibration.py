@@ -67,7 +67,8 @@ class Calibrator:
             with np.errstate(over="ignore"):
                 return _logistic(self.slope * scores + self.intercept)
         result: Floats = np.interp(scores, self.points, self.heights)
-        return result
+        # of a single point numpy returns the height, whatever is asked
+        return np.where(np.isnan(scores), np.nan, result)
 
     def to_json(self) -> dict[str, float | int | str | None]:
         """Return what a reader needs to judge the calibration, as plain JSON."""

@@ -103,6 +103,13 @@ def test_calibration_error_of_a_worked_example() -> None:
     assert calibration.calibration_error(np.array([0.25]), np.array([True])) == 0.75
 
 
+def test_of_a_constant_score_a_missing_one_stays_missing() -> None:
+    labels = np.arange(600) % 3 == 0
+    chances = calibration.fit(np.full(600, 0.2), labels)(np.array([np.nan, 0.2]))
+    assert np.isnan(chances[0])
+    assert chances[1] == pytest.approx(1 / 3)
+
+
 @given(
     arrays.arrays(
         np.float64,
