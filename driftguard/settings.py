@@ -354,6 +354,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },
+    # Hourly would do for those that expire; a date from which a policy holds is exact.
+    "sweep approvals": {
+        "task": "governance.tasks.sweep_approvals",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "remind of findings": {
         "task": "governance.tasks.remind",
         "schedule": 600.0,

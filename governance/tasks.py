@@ -2,7 +2,13 @@
 
 from celery import shared_task
 
-from governance.actions import checkpoints, erasure, finding_reminders, limits
+from governance.actions import (
+    checkpoints,
+    deadlines,
+    erasure,
+    finding_reminders,
+    limits,
+)
 
 
 @shared_task
@@ -27,3 +33,9 @@ def remind() -> None:
 def sign_checkpoints() -> None:
     """Sign checkpoints of the trails that have grown, and copy them outside."""
     checkpoints.sign_due()
+
+
+@shared_task
+def sweep_approvals() -> None:
+    """Expire, void, apply and escalate the requests for approval that are due."""
+    deadlines.sweep()

@@ -13,13 +13,17 @@ class MonitoringConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Take the baseline that may come along when a model is registered."""
-        from governance.actions import registry
-        from monitoring.actions import baselines
+        """Take what of a model is kept here, at its registration and at changes."""
+        from governance.actions import changes, registry
+        from monitoring.actions import alerts, baselines
 
         registry.PARTS["baseline"] = registry.Part(
             baselines.prepare_with_version, baselines.keep_with_version
         )
+        changes.KINDS["baseline"] = changes.Kind(
+            baselines.read_change, baselines.apply_change, needs_version=True
+        )
+        changes.KINDS["alerts"] = changes.Kind(alerts.read_change, alerts.apply_change)
         FAULTS[:] = self._join_detectors()
 
     def _join_detectors(self) -> list[str]:

@@ -61,7 +61,7 @@ def test_models_are_listed_worst_first_with_their_reasons(alice: Person) -> None
     order = [page.index(name) for name in ("C in trouble", "B new", "A quiet one")]
     assert order == sorted(order)
     assert "income PSI" in page
-    assert "(rule R1: an important column in drift alert → blocked)" in page
+    assert "(rule R1 of policy 1: an important column in drift alert → blocked)" in page
 
 
 def test_the_cards_count_every_model_once(alice: Person) -> None:

@@ -40,6 +40,7 @@ NO_DECISION = {
     "governance/actions/invitations.py": {"count_attempt", "find", "link"},
     "governance/actions/limits.py": {"hit", "purge"},
     "governance/actions/policies.py": {
+        "thresholds_for",
         "content_hash",
         "in_force_for",
         "default_of",

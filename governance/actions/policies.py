@@ -56,6 +56,17 @@ def in_force_for(model: RegisteredModel) -> PolicyVersion:
     return chosen[1]
 
 
+def thresholds_for(model: RegisteredModel) -> Thresholds:
+    """Return the limits that hold for a model; the recommended ones without a policy.
+
+    For what is shown and measured. Decisions ask `in_force_for`.
+    """
+    try:
+        return in_force_for(model).thresholds
+    except ConflictError:
+        return Thresholds()
+
+
 def _rank(version: PolicyVersion, model: RegisteredModel) -> int:
     """Tell how closely a policy is meant for a model; 0 is not at all."""
     controls = version.thresholds.controls

@@ -57,8 +57,8 @@ def holds(
     organization_id: int,
     role: str,
     *,
-    since: datetime,
-    at: datetime | None,
+    since: datetime | None = None,
+    at: datetime | None = None,
 ) -> bool:
     """Tell whether somebody votes in a role at `at` (now), and has since `since`."""
     members = _holders(organization_id, role, since=since, at=at)

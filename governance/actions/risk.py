@@ -11,7 +11,7 @@ from typing import Any
 import rfc8785
 from django.utils import timezone
 
-from governance.actions import findings
+from governance.actions import findings, policies
 from governance.actions.audit import Actor, deed, record
 from governance.decision import (
     Effect,
@@ -25,7 +25,6 @@ from governance.decision import (
     explain,
 )
 from governance.decision.causes import cause_of_rule
-from governance.exceptions import ConflictError
 from governance.models import (
     Assessment,
     Evidence,
@@ -88,12 +87,18 @@ def assess(
     says whether this counts towards the consecutive evaluations that a change needs.
     """
     assessment = _locked(version)
-    policy = _policy_in_force(version)
+    policy = policies.in_force_for(version.model)
     verdict = decide(
         facts, policy.thresholds, _previous(assessment), counts=is_evaluation
     )
     judgement = _Judgement(
-        version, assessment, policy, verdict, explain(verdict), timezone.now(), actor
+        version,
+        assessment,
+        policy,
+        verdict,
+        explain(verdict, policy.spoken),
+        timezone.now(),
+        actor,
     )
     is_notable = _is_notable(judgement)
     if is_notable or verdict.is_changed:
@@ -113,17 +118,6 @@ def _locked(version: ModelVersion) -> Assessment:
         version=version, defaults={"organization_id": version.organization_id}
     )
     return Assessment.objects.select_for_update().get(version=version)
-
-
-def _policy_in_force(version: ModelVersion) -> PolicyVersion:
-    policy = (
-        PolicyVersion.objects.for_organization(version.organization_id)
-        .in_force()
-        .first()
-    )
-    if policy is None:
-        raise ConflictError("The organization has no policy in force.")
-    return policy
 
 
 def _previous(assessment: Assessment) -> PreviousState:

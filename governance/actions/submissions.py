@@ -47,6 +47,7 @@ Kind = ApprovalRequest.Kind
 Role = Membership.Role
 MAY_SUBMIT = (Role.OWNER, Role.MODEL_OWNER)
 ACTION = "approval.requested"
+FURTHEST = timedelta(days=366)  # how far ahead a policy may be decided
 # Publishing a policy takes a second person; the policy itself can't say otherwise.
 PUBLICATION = (Stage(role=Role.COMPLIANCE_OFFICER.value),)
 
@@ -64,6 +65,7 @@ class _Draft:
     editors: frozenset[int]  # who made or last changed the subject
     row: Mapping[str, Any]  # the foreign keys of the subject
     proposal: Mapping[str, Any] = field(default_factory=dict)
+    effective_at: datetime | None = None
 
 
 @deed
@@ -186,6 +188,7 @@ def submit_publication(
     _require_person_or_key(version, policies.AUTHORS, actor)
     if version.status != PolicyVersion.Status.DRAFT:
         raise ConflictError(f"{version} is no draft: it is {version.status}.")
+    _check_date(effective_at)
     proposal = {
         "effective_at": effective_at.isoformat() if effective_at else None,
         "backtest": dict(backtest) if backtest is not None else None,
@@ -201,8 +204,16 @@ def submit_publication(
         | ({version.created_by_id} if version.created_by_id else set()),
         row={"draft": version},
         proposal=proposal,
+        effective_at=effective_at,
     )
     return _insert(draft, actor=actor)
+
+
+def _check_date(effective_at: datetime | None) -> None:
+    now = timezone.now()
+    if effective_at is not None and not now < effective_at < now + FURTHEST:
+        detail = f"expected a moment within the next {FURTHEST.days} days"
+        raise InvalidError(errors=[fault("effective_at", code="range", detail=detail)])
 
 
 def _require_submitter(subject: ModelVersion | RegisteredModel, actor: Actor) -> None:
@@ -301,7 +312,7 @@ def _insert(
         barred=sorted(draft.editors | authority.people_behind(actor)),
         auto_approval=auto_approval,
         submitted_at=now,
-        expires_at=now + timedelta(days=controls.approval_days),
+        expires_at=(draft.effective_at or now) + timedelta(days=controls.approval_days),
         **draft.row,
     )
     stages = [

@@ -192,7 +192,6 @@ def _approver(
         request.organization_id,
         approver.role,
         since=stage.opened_at,
-        at=None,
     )
     if delegation is None or not is_able:
         needed = f"a delegation by {approver.label} to somebody with the same role"

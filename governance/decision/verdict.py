@@ -206,14 +206,18 @@ def _missing(
         yield "Nothing could be measured yet."
 
 
-def explain(verdict: Verdict) -> list[str]:
-    """Say in plain sentences why the status is what it is."""
+def explain(verdict: Verdict, policy: str = "") -> list[str]:
+    """Say in plain sentences why the status is what it is.
+
+    `policy` is how people call the policy version that the rules are of: "policy 4".
+    """
     sentences = list(verdict.missing)
     for failure in verdict.failed:
         effect = _WORDS[_STATUS_OF[failure.effect]]
         if failure.level is Level.ADVISORY:
             effect = "advisory"
-        reason = f"(rule {failure.rule}: {failure.name} → {effect})"
+        rule = f"rule {failure.rule} of {policy}" if policy else f"rule {failure.rule}"
+        reason = f"({rule}: {failure.name} → {effect})"
         sentences.append(f"{failure.evidence} {reason}.")
     if verdict.risk is not None:
         sentences.extend(_explain_index(verdict.risk, verdict.band))

@@ -29,6 +29,10 @@ class ApprovalRequestQuerySet(TenantQuerySet["ApprovalRequest"]):
         """Find requests that wait for votes."""
         return self.filter(status=ApprovalRequest.Status.PENDING)
 
+    def approved(self) -> Self:
+        """Find requests that have their votes and aren't applied yet."""
+        return self.filter(status=ApprovalRequest.Status.APPROVED)
+
     def overdue(self, at: datetime) -> Self:
         """Find open requests whose time is over at `at`."""
         return self.open().filter(expires_at__lte=at)
@@ -205,6 +209,17 @@ class ApprovalRequest(TenantModel):
         return self.status in self.OPEN
 
 
+class ApprovalStageQuerySet(TenantQuerySet["ApprovalStage"]):
+    def late(self, at: datetime) -> Self:
+        """Find open stages whose time is over at `at`, and nobody has been told."""
+        return self.filter(
+            request__status=ApprovalRequest.Status.PENDING,
+            number=models.F("request__stage"),
+            due_at__lte=at,
+            escalated_at=None,
+        )
+
+
 class ApprovalStage(TenantModel):
     """One step of a request, as the policy named it: who, how many, by when."""
 
@@ -223,6 +238,8 @@ class ApprovalStage(TenantModel):
     due_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
+
+    objects: ClassVar = ApprovalStageQuerySet.as_manager()
 
     class Meta:
         ordering = ("request", "number")

@@ -95,6 +95,16 @@ class PolicyVersion(TenantModel):
     def __str__(self) -> str:
         return f"{self.policy} v{self.number}"
 
+    @property
+    def spoken(self) -> str:
+        """How sentences name it: "policy 4", or with its name if it isn't the default.
+
+        Note: this reads self.policy.
+        """
+        if self.policy.is_default:
+            return f"policy {self.number}"
+        return f"policy {self.policy.name} {self.number}"
+
     @cached_property
     def thresholds(self) -> Thresholds:
         return Thresholds.from_json(self.content)

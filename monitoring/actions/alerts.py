@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from governance.actions import policies, registry, subjects
 from governance.actions.audit import Actor, deed, record
-from governance.actions.registry import APPROVED
 from governance.decision import Thresholds
 from governance.exceptions import ApprovalRequiredError, InvalidError, fault
-from governance.models import ModelVersion, PolicyVersion, RegisteredModel
+from governance.models import ApprovalRequest, ModelVersion, RegisteredModel
 from monitoring.alerting.settings import AlertSettings
 from monitoring.models import AlertConfig
 
 if TYPE_CHECKING:
     # A web process loads the algorithms only to read settings.
     from monitoring.alerting.strictness import Looser
-
-NEXT = "Open a change request for the alert settings and have it approved."
 
 
 def of(model: RegisteredModel) -> AlertSettings:
@@ -38,7 +36,7 @@ def in_force(version: ModelVersion, policy: Thresholds) -> AlertSettings:
     from monitoring.alerting import strictness
 
     own = of(version.model)
-    if version.status not in APPROVED:
+    if version.status not in registry.APPROVED:
         return own
     return replace(strictness.in_force(own, policy), enabled=True)
 
@@ -49,11 +47,8 @@ def config_of(model: RegisteredModel) -> AlertConfig | None:
 
 
 def policy_of(model: RegisteredModel) -> Thresholds:
-    """Return the limits of the policy in force."""
-    policy = (
-        PolicyVersion.objects.for_organization(model.organization_id).in_force().first()
-    )
-    return Thresholds() if policy is None else policy.thresholds
+    """Return the limits of the policy that holds for a model."""
+    return policies.thresholds_for(model)
 
 
 def read(content: Mapping[str, object]) -> AlertSettings:
@@ -86,19 +81,24 @@ def thresholds(policy: Thresholds) -> dict[str, tuple[float, float] | None]:
 
 @deed
 def change(
-    model: RegisteredModel, *, settings: AlertSettings, actor: Actor | None
+    model: RegisteredModel,
+    *,
+    settings: AlertSettings,
+    under: ApprovalRequest | None = None,
+    actor: Actor | None,
 ) -> AlertConfig:
     """Replace a model's alert settings; nothing happens if they say the same.
 
     Once a version is approved, settings that are looser than the present ones, or than
-    the policy, change only through an approved request: ApprovalRequiredError.
+    the policy, take an approved request: ApprovalRequiredError.
     """
+    subjects.lock(model.pk)
     model = RegisteredModel.objects.select_for_update(of=("self",)).get(pk=model.pk)
     config = config_of(model)
     before = AlertSettings() if config is None else config.settings
     if config is not None and settings == before:
         return config
-    _refuse_looser(model, settings, before)
+    _refuse_looser(model, settings, before, under)
     if config is None:
         config = AlertConfig(organization_id=model.organization_id, model=model)
     config.settings = settings
@@ -114,25 +114,59 @@ def change(
         object=model,
         before={name: earlier[name] for name in sorted(changed)},
         after={name: later[name] for name in sorted(changed)},
+        approval_id=under.pk if under else None,
     )
     return config
 
 
 def _refuse_looser(
-    model: RegisteredModel, new: AlertSettings, old: AlertSettings
+    model: RegisteredModel,
+    new: AlertSettings,
+    old: AlertSettings,
+    under: ApprovalRequest | None,
 ) -> None:
-    version = ModelVersion.objects.filter(model=model, status__in=APPROVED).first()
-    if version is None:
+    versions = ModelVersion.objects.filter(model=model)
+    if not versions.filter(status__in=registry.APPROVED).exists():
         return
     found = looser(model, new, old)
     if not found:
         return
-    raise ApprovalRequiredError(
-        f"Version {version.version} is approved; looser alert settings need an "
-        "approved change request.",
-        errors=[fault(*one.loc, code="looser", detail=one.detail) for one in found],
-        extra={"change": "alert_settings", "next": NEXT},
-    )
+    try:
+        registry.require_change(versions, {"alerts": new.to_json()}, under)
+    except ApprovalRequiredError as error:
+        faults = [fault(*one.loc, code="looser", detail=one.detail) for one in found]
+        raise ApprovalRequiredError(
+            f"Looser alert settings: {error.detail}", errors=faults, extra=error.extra
+        ) from None
+
+
+def read_change(
+    model: RegisteredModel, version: ModelVersion | None, value: object
+) -> dict[str, Any]:
+    """Read the alert settings of a change request (`changes.KINDS`)."""
+    if not isinstance(value, Mapping):
+        raise ValueError("expected the alert settings as an object")
+    from monitoring.alerting import strictness
+
+    settings, policy = read(value), policy_of(model)
+    demanded = strictness.demanded(policy)
+    if found := strictness.looser(settings, demanded, thresholds(policy)):
+        raise InvalidError(
+            "Alerts are never looser than the policy; change the policy.",
+            errors=[
+                fault("changes", "alerts", *one.loc, code="looser", detail=one.detail)
+                for one in found
+            ],
+        )
+    return settings.to_json()
+
+
+def apply_change(
+    request: ApprovalRequest, value: Mapping[str, Any], actor: Actor | None
+) -> None:
+    """Put the alert settings of an approved change request into force."""
+    model = RegisteredModel.objects.get(requests=request)
+    change(model, settings=read(value), under=request, actor=actor)
 
 
 def looser(

@@ -19,7 +19,8 @@ from django.db.models import Max, QuerySet
 from governance import exceptions
 from governance.actions import registry, subjects
 from governance.actions.audit import Actor, deed, record
-from governance.models import ModelVersion
+from governance.identifiers import IdentifierError, decode
+from governance.models import ApprovalRequest, ModelVersion, RegisteredModel
 from governance.schema import Schema
 from monitoring.actions import standards, versions
 from monitoring.models import Baseline, Receipt
@@ -227,11 +228,17 @@ def _insert(
 
 
 @deed
-def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
+def activate(
+    baseline: Baseline,
+    *,
+    under: ApprovalRequest | None = None,
+    actor: Actor | None,
+) -> Baseline:
     """Measure the version against this baseline from now on.
 
     The predictions of the window are counted for it first; until that is done the
-    baseline before stays in use. Activating the active one changes nothing.
+    baseline before stays in use. Activating the active one changes nothing. Once the
+    version or an heir of it is approved, it takes an approved request.
     """
     version = baseline.version
     subjects.lock(version.model_id)
@@ -249,8 +256,9 @@ def activate(baseline: Baseline, *, actor: Actor | None) -> Baseline:
         object=baseline,
         before=None if before is None else {"active": before.public_id},
         after={"active": baseline.public_id},
+        approval_id=under.pk if under else None,
     )
-    _tell_governance(version, actor=actor)
+    _tell_governance(version, under=under, actor=actor)
     _count_anew(version)
     return baseline
 
@@ -261,7 +269,12 @@ def _heirs(version: ModelVersion) -> QuerySet[ModelVersion]:
     return later.select_related("model").order_by("pk")
 
 
-def _tell_governance(version: ModelVersion, *, actor: Actor | None) -> None:
+def _tell_governance(
+    version: ModelVersion,
+    *,
+    under: ApprovalRequest | None = None,
+    actor: Actor | None,
+) -> None:
     """Say which baseline the version and its heirs are measured against now.
 
     Approvals rest on it: raises ApprovalRequiredError if one of them is approved.
@@ -277,8 +290,39 @@ def _tell_governance(version: ModelVersion, *, actor: Actor | None) -> None:
                 heir,
                 ref=standard.baseline.public_id,
                 kind=standard.kind,
+                under=under,
                 actor=actor,
             )
+
+
+def read_change(
+    model: RegisteredModel, version: ModelVersion | None, value: object
+) -> str:
+    """Read the baseline that a change request wants active (`changes.KINDS`)."""
+    row = _named(version, value)
+    if row is None:
+        raise ValueError("expected the id of a baseline of this version")
+    if row.active:
+        raise ValueError("this baseline is active already")
+    return row.public_id
+
+
+def apply_change(request: ApprovalRequest, value: object, actor: Actor | None) -> None:
+    """Activate the baseline of an approved change request."""
+    row = _named(ModelVersion.objects.get(requests=request), value)
+    if row is None:
+        raise exceptions.ConflictError("The baseline is not there any more.")
+    activate(row, under=request, actor=actor)
+
+
+def _named(version: ModelVersion | None, value: object) -> Baseline | None:
+    if version is None or not isinstance(value, str):
+        return None
+    with suppress(IdentifierError):
+        baselines = Baseline.objects.filter(version=version, kind=Baseline.Kind.GIVEN)
+        found: Baseline | None = baselines.filter(pk=decode("baseline", value)).first()
+        return found
+    return None
 
 
 def _count_anew(version: ModelVersion) -> None:

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from governance.api.base import ApiView
 from governance.api.documents import READING, operation
 from governance.exceptions import InvalidError, fault
-from governance.models import ModelVersion, PolicyVersion
-from monitoring.actions import standards
+from governance.models import ModelVersion
+from monitoring.actions import alerts, standards
 from monitoring.api import live
 from monitoring.api.drift import MODEL_ID, READ, model_parameter
 from monitoring.models import PerformanceResult
@@ -262,12 +262,8 @@ def _recorded(
 
 def _maturity(version: ModelVersion) -> tuple[float, int]:
     """Return the share and the number of labels from which a period is judged."""
-    policies = PolicyVersion.objects.for_organization(version.organization_id)
-    policy = policies.in_force().first()
-    thresholds = None if policy is None else policy.thresholds
-    if thresholds is None:
-        return 1.0, 1
-    return thresholds.label_maturity, thresholds.minimum_sample
+    policy = alerts.policy_of(version.model)
+    return policy.label_maturity, policy.minimum_sample
 
 
 def _point(
