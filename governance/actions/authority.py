@@ -11,7 +11,7 @@ from governance.exceptions import (
     PermissionDeniedError,
     ReauthenticationRequiredError,
 )
-from governance.models import ApiKey, Membership, User
+from governance.models import ApiKey, ApprovalRequest, Membership, User
 from governance.models.tenancy import TenantModel
 
 Role = Membership.Role
@@ -36,8 +36,19 @@ def people_behind(actor: Actor) -> frozenset[int]:
     return frozenset(person for person in people if person is not None)
 
 
-def editor(actor: Actor | None) -> dict[str, int | None]:
-    """Return the columns that say who last changed a row; the system changes none."""
+def editor(
+    actor: Actor | None, under: ApprovalRequest | None = None
+) -> dict[str, int | None]:
+    """Return the columns that say who last changed a row; the system changes none.
+
+    What is changed under a request was changed by who asked for it, not by whose vote
+    was the last.
+    """
+    if under is not None:
+        return {
+            "edited_by_id": under.requested_by_id,
+            "edited_with_id": under.requested_with_id,
+        }
     if actor is None or actor.user_id is None:
         return {}
     key = int(actor.id) if actor.type == "api_key" else None

@@ -276,7 +276,7 @@ def update(
     if guarded:
         require_change(model.versions.all(), guarded, under)
     before = {name: _told(getattr(model, name)) for name in differing}
-    edited = authority.editor(actor) if guarded else {}
+    edited = authority.editor(actor, under) if guarded else {}
     for name, value in {**differing, **edited}.items():
         setattr(model, name, value)
     try:
@@ -345,7 +345,7 @@ def change_schema(
     require_change(ModelVersion.objects.filter(pk=version.pk), {"schema": after}, under)
     version.schema_definition = after
     version.__dict__.pop("schema", None)
-    edited = authority.editor(actor)
+    edited = authority.editor(actor, under)
     for name, value in edited.items():
         setattr(version, name, value)
     version.save(update_fields=["schema_definition", *edited])
@@ -390,7 +390,7 @@ def note_baseline(
         if version.baseline_ref or version.approved_subjects.exists():
             own = ModelVersion.objects.filter(pk=version.pk)
             require_change(own, {"baseline": bound}, under)
-        changed |= authority.editor(actor)
+        changed |= authority.editor(actor, under)
     for name, value in changed.items():
         setattr(version, name, value)
     version.save(update_fields=list(changed))

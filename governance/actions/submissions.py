@@ -109,7 +109,7 @@ def submit_version(
         version.status = ModelVersion.Status.SUBMITTED
         version.save(update_fields=["status"])
     if granted is not None:
-        effects.conclude(request, actor=None)
+        return effects.conclude(request, actor=None)
     return request
 
 
@@ -128,6 +128,8 @@ def submit_change(
     """
     subjects.lock(model.pk)
     model = RegisteredModel.objects.get(pk=model.pk)
+    if version is not None:
+        version = ModelVersion.objects.get(pk=version.pk, model=model)
     _require_submitter(model, actor)
     proposal = changes.read(model, version, wanted)
     policy = policies.in_force_for(model)

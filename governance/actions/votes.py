@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from governance.actions import authority, effects, endings, quorums, submissions
@@ -114,7 +115,7 @@ def _cast(request: ApprovalRequest, ballot: Ballot, *, actor: Actor) -> Approval
     stage = request.stages.get(number=request.stage)
     voter, approver, delegation = _approver(request, stage, ballot, actor)
     _refuse_second(request, approver, actor)
-    vote = ApprovalVote.objects.create(
+    vote = ApprovalVote(
         organization_id=request.organization_id,
         request=request,
         stage=stage,
@@ -129,12 +130,23 @@ def _cast(request: ApprovalRequest, ballot: Ballot, *, actor: Actor) -> Approval
         proof=actor.auth_method,
         batch=ballot.batch,
     )
+    _store(vote, actor=actor)
     _remember(vote, actor=actor)
     if decision in ENDINGS:
         return endings.end(
             request, ENDINGS[decision], outcome=ballot.reason, actor=actor
         )
     return _go_on(request, actor=actor)
+
+
+def _store(vote: ApprovalVote, *, actor: Actor) -> None:
+    """Store a vote; the database says no if the voter was removed at this moment."""
+    try:
+        with transaction.atomic():
+            vote.save()
+    except IntegrityError:
+        needed = "somebody who may still vote"
+        authority.refuse(vote.request, needed, action=ACTION, actor=actor)
 
 
 def _check_request(request: ApprovalRequest) -> None:
