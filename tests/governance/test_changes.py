@@ -226,12 +226,14 @@ class TestBaseline:
 def test_looser_alerts_take_a_request(
     version: ModelVersion, alice: Person, bob: Person
 ) -> None:
-    looser = alerts.read({"accuracyDropAlert": 0.3})
+    stricter = alerts.read({"accuracyDropAlert": 0.06})
+    alerts.change(version.model, settings=stricter, actor=alice.actor)
+    looser = alerts.read({"accuracyDropAlert": 0.08})
     with pytest.raises(ApprovalRequiredError) as caught:
         alerts.change(version.model, settings=looser, actor=alice.actor)
     named = caught.value.extra["change_request"]
-    assert named["changes"]["alerts"]["accuracyDropAlert"] == 0.3
-    request = ask(version, alice, whole=True, alerts={"accuracyDropAlert": 0.3})
+    assert named["changes"]["alerts"]["accuracyDropAlert"] == 0.08
+    request = ask(version, alice, whole=True, alerts={"accuracyDropAlert": 0.08})
     assert vote(request, bob).status == Status.APPLIED
     assert alerts.of(version.model) == looser
 
@@ -250,6 +252,10 @@ def test_looser_alerts_take_a_request(
         ({"schema": {}}, "version"),
         ({"alerts": 5}, "changes.alerts"),
         ({"alerts": {"enabled": 5}}, "enabled"),
+        (
+            {"alerts": {"accuracyDropAlert": 0.3}},
+            "changes.alerts.accuracyDropAlert",
+        ),
     ],
 )
 def test_a_change_that_makes_no_sense_is_refused_by_name(
