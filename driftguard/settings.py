@@ -360,6 +360,17 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60.0},
     },
+    # What has ended is undone within a minute, also while the worker is busy.
+    "watch deployments": {
+        "task": "governance.tasks.watch",
+        "schedule": 10.0,
+        "options": {"expires": 30.0},
+    },
+    "revalidate": {
+        "task": "governance.tasks.revalidate",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     "remind of findings": {
         "task": "governance.tasks.remind",
         "schedule": 600.0,

@@ -11,9 +11,11 @@ GovernanceError
 │   ├── AlreadyExistsError
 │   ├── ApprovalRequiredError
 │   ├── ExpiredError
+│   ├── GateClosedError
 │   ├── IdempotencyInFlightError
 │   ├── NotYetError
 │   ├── OrganizationRequiredError
+│   ├── PermitRefusedError          nothing may serve; says what to do instead
 │   ├── QuorumUnreachableError
 │   ├── StaleError
 │   └── TrailBrokenError           the trail contradicts an earlier checkpoint
@@ -59,6 +61,8 @@ class GovernanceError(Exception):
         self.detail = detail or self.message
         self.errors = list(errors)
         self.extra = dict(extra or {})
+        # Entries of the trail that say what was refused (`audit.keep_refusals`).
+        self.refusals: list[Any] = []
         super().__init__(self.detail)
 
 
@@ -111,6 +115,16 @@ class ApprovalRequiredError(ConflictError):
 class ExpiredError(ConflictError):
     code = "expired"
     message = "The time for it is over."
+
+
+class GateClosedError(ConflictError):
+    code = "gate_closed"
+    message = "The gate is closed."
+
+
+class PermitRefusedError(ConflictError):
+    code = "permit_refused"
+    message = "Nothing may serve here."
 
 
 class IdempotencyInFlightError(ConflictError):

@@ -3,11 +3,16 @@
 from celery import shared_task
 
 from governance.actions import (
+    blocks,
+    break_glass,
     checkpoints,
     deadlines,
     erasure,
     finding_reminders,
+    intakes,
     limits,
+    override_terms,
+    revalidations,
 )
 
 
@@ -39,3 +44,18 @@ def sign_checkpoints() -> None:
 def sweep_approvals() -> None:
     """Expire, void, apply and escalate the requests for approval that are due."""
     deadlines.sweep()
+
+
+@shared_task
+def watch() -> None:
+    """End what is over and suspend what is blocked: overrides, break-glass, intakes."""
+    override_terms.sweep()
+    break_glass.sweep()
+    blocks.sweep()
+    intakes.sweep()
+
+
+@shared_task
+def revalidate() -> None:
+    """Ask for the periodic re-validations that are due."""
+    revalidations.sweep()

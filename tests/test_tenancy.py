@@ -35,6 +35,7 @@ OPEN = {
     "docs",
     "healthz",
     "openapi.json",
+    "api/permit-keys",
     "readyz",
     "redoc",
 }

@@ -105,13 +105,23 @@ def _outermost(call: Callable[[], R]) -> R:
             result = call()
             _append(entries)
             return result
-    except GovernanceError:
-        if refusals := _refusals(entries):
-            with transaction.atomic():
-                _append(refusals)
+    except GovernanceError as error:
+        error.refusals = _refusals(entries)
+        keep_refusals(error)
         raise
     finally:
         _buffer.reset(token)
+
+
+def keep_refusals(error: GovernanceError) -> None:
+    """Append the entries that say what was refused.
+
+    Called again by whoever undoes the transaction around a refused deed: it takes the
+    entries along.
+    """
+    if error.refusals:
+        with transaction.atomic():
+            _append(error.refusals)
 
 
 def _nested(call: Callable[[], R], entries: list[_Entry]) -> R:

@@ -14,6 +14,7 @@ from governance.actions import (
     policies,
     quorums,
     registry,
+    retirement,
     subjects,
 )
 from governance.actions.audit import Actor, deed, record
@@ -184,7 +185,7 @@ def _retire(request: ApprovalRequest, actor: Actor | None) -> None:
     """Retire the model: nothing of it is on its way into production any more."""
     if request.model is None:
         raise NotYetError
-    registry.retire(request.model, under=request, actor=actor)
+    retirement.retire(request.model, under=request, actor=actor)
 
 
 EFFECTS: dict[Kind, Effects] = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db.models import Q
 from django.utils import timezone
 
-from governance.actions import finding_actions
+from governance.actions import finding_actions, rounds
 from governance.actions.audit import Actor, deed, record
 from governance.models import Finding, FindingAction, Membership, Notification
 
@@ -25,25 +26,27 @@ def remind_due(now: datetime | None = None) -> int:
     Returns how many were told; what is left over waits for the next round.
     """
     now = now or timezone.now()
-    told = 0
     waiting = Finding.objects.filter(
         Q(reminded_at=None) | Q(reminded_at__lte=now - AGAIN_AFTER)
     )
-    for event, found in (
-        ("finding.overdue", waiting.overdue(now)),
-        ("finding.unattended", waiting.unattended(now - UNATTENDED_AFTER)),
-    ):
-        for finding in found.order_by("due_at", "pk")[:MOST_AT_ONCE]:
-            told += remind(finding, event=event, actor=None)
+    told = sum(
+        rounds.over(
+            found.order_by("due_at", "pk")[:MOST_AT_ONCE],
+            partial(remind, event=event, actor=None),
+        )
+        for event, found in (
+            ("finding.overdue", waiting.overdue(now)),
+            ("finding.unattended", waiting.unattended(now - UNATTENDED_AFTER)),
+        )
+    )
     ended = FindingAction.objects.filter(
         kind=FindingAction.Kind.ACCEPT_RISK,
         status=FindingAction.Status.DONE,
         until__lte=now,
         ended_at=None,
     ).select_related("finding__version")
-    for action in ended[:MOST_AT_ONCE]:
-        told += finding_actions.end_acceptance(action, actor=None)
-    return told
+    ends = partial(finding_actions.end_acceptance, actor=None)
+    return told + rounds.over(ended[:MOST_AT_ONCE], ends)
 
 
 @deed

@@ -13,7 +13,14 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import slugify
 
-from governance.actions import audit, authority, endings, findings, subjects
+from governance.actions import (
+    audit,
+    authority,
+    endings,
+    findings,
+    lifecycles,
+    subjects,
+)
 from governance.actions.audit import Actor, deed, record
 from governance.exceptions import (
     AlreadyExistsError,
@@ -242,6 +249,7 @@ def _insert_version(
         # Until it is given one of its own.
         baseline_ref=before.baseline_ref if before else "",
         baseline_kind="inherited" if before else "",
+        baseline_labelled=before.baseline_labelled if before else False,
         **fields,
     )
     Assessment.objects.create(organization_id=model.organization_id, version=version)
@@ -370,22 +378,29 @@ def note_baseline(
     *,
     ref: str,
     kind: str,
+    is_labelled: bool = False,
     under: ApprovalRequest | None = None,
     actor: Actor | None,
 ) -> ModelVersion:
     """Note which baseline a version is measured against, as monitoring says.
 
     `ref` is its public id, `kind` given, inherited or provisional; a provisional one
-    comes by itself and is no part of an approval. Once the version is approved with
-    another one, that takes an approved request: ApprovalRequiredError.
+    comes by itself and is no part of an approval. One that `is_labelled` has
+    predictions with their outcomes. Once the version is approved with another one,
+    that takes an approved request: ApprovalRequiredError.
     """
     subjects.lock(version.model_id)
     version = ModelVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
     bound = "" if kind == "provisional" else ref
-    if (version.baseline_ref, version.baseline_kind) == (bound, kind):
+    known = version.baseline_ref, version.baseline_kind, version.baseline_labelled
+    if known == (bound, kind, is_labelled):
         return version
     before = {"baseline": version.baseline_ref, "kind": version.baseline_kind}
-    changed: dict[str, Any] = {"baseline_ref": bound, "baseline_kind": kind}
+    changed: dict[str, Any] = {
+        "baseline_ref": bound,
+        "baseline_kind": kind,
+        "baseline_labelled": is_labelled,
+    }
     if version.baseline_ref != bound:
         if version.baseline_ref or version.approved_subjects.exists():
             own = ModelVersion.objects.filter(pk=version.pk)
@@ -400,7 +415,7 @@ def note_baseline(
         action="version.baseline_changed",
         object=version,
         before=before,
-        after={"baseline": bound, "kind": kind},
+        after={"baseline": bound, "kind": kind, "labelled": is_labelled},
         approval_id=under.pk if under else None,
     )
     endings.void_stale(
@@ -560,12 +575,4 @@ def note_traffic(version: ModelVersion, at: datetime) -> None:
     """
     is_newer = Q(last_prediction_at=None) | Q(last_prediction_at__lt=at)
     ModelVersion.objects.filter(is_newer, pk=version.pk).update(last_prediction_at=at)
-    versions = ModelVersion.objects.filter(model=version.model_id)
-    shown = (
-        versions.filter(status=Status.DEPLOYED).first()
-        or versions.exclude(last_prediction_at=None).first()
-    )
-    if shown is not None:
-        RegisteredModel.objects.filter(pk=version.model_id).exclude(
-            current_version=shown
-        ).update(current_version=shown)
+    lifecycles.show(version.model_id)

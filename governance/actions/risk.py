@@ -109,7 +109,7 @@ def assess(
     if verdict.is_changed:
         _change_status(judgement)
     _open_findings(judgement, is_evaluation=is_evaluation)
-    _rewrite(judgement, rows=facts.n)
+    _rewrite(judgement, rows=facts.n, is_evaluation=is_evaluation)
     return assessment
 
 
@@ -271,13 +271,17 @@ def _counts(rule: FailedRule, judgement: _Judgement) -> bool:
     )
 
 
-def _rewrite(judgement: _Judgement, *, rows: int) -> None:
+def _rewrite(judgement: _Judgement, *, rows: int, is_evaluation: bool) -> None:
     assessment, verdict = judgement.assessment, judgement.verdict
     if verdict.is_changed:
         assessment.since = judgement.now
     assessment.status = verdict.status.value
     assessment.candidate = verdict.candidate.value if verdict.candidate else ""
     assessment.candidate_evaluations = verdict.candidate_evaluations
+    if verdict.status is not Status.BLOCKED:
+        assessment.blocked_evaluations = 0
+    elif is_evaluation or verdict.is_changed:
+        assessment.blocked_evaluations += 1
     assessment.verdict = verdict.to_json()
     assessment.reasons = judgement.reasons
     assessment.score = verdict.risk.score if verdict.risk else None

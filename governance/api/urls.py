@@ -5,11 +5,14 @@ from django.urls import path
 from governance.api import (
     auth,
     checkpoints,
+    deployment_lists,
     deployments,
     finding_actions,
     findings,
     invitations,
     members,
+    overrides,
+    permits,
     registry,
     risk,
 )
@@ -38,6 +41,36 @@ urlpatterns = [
     path("api/audit/keys", checkpoints.KeysView.as_view()),
     path("api/models/<str:reference>/risk-history", risk.RiskHistoryView.as_view()),
     path("api/models/<str:reference>/deploy", deployments.DeployView.as_view()),
+    path("api/models/<str:reference>/rollback", deployments.RollbackView.as_view()),
+    path("api/models/<str:reference>/suspend", deployments.SuspendView.as_view()),
+    path("api/models/<str:reference>/resume", deployments.ResumeView.as_view()),
+    path(
+        "api/models/<str:reference>/break-glass", deployments.BreakGlassView.as_view()
+    ),
+    path(
+        "api/models/<str:reference>/deployments",
+        deployment_lists.ModelDeploymentsView.as_view(),
+    ),
+    path("api/models/<str:reference>/permit", permits.PermitView.as_view()),
+    path("api/permit-keys", permits.PermitKeysView.as_view()),
+    path("api/environments", permits.EnvironmentsView.as_view()),
+    path("api/environments/<str:name>", permits.EnvironmentView.as_view()),
+    path("api/deployments", deployment_lists.DeploymentsView.as_view()),
+    path("api/deployments/intake", deployment_lists.IntakeView.as_view()),
+    path(
+        "api/deployments/<str:reference>", deployment_lists.OneDeploymentView.as_view()
+    ),
+    path(
+        "api/deployments/<str:reference>/ratify", deployment_lists.RatifyView.as_view()
+    ),
+    path("api/overrides", overrides.OverridesView.as_view()),
+    path("api/overrides/metrics", overrides.OverrideMetricsView.as_view()),
+    path("api/overrides/<str:reference>", overrides.OneOverrideView.as_view()),
+    path("api/overrides/<str:reference>/review", overrides.ReviewView.as_view()),
+    path("api/overrides/<str:reference>/approve", overrides.ApproveView.as_view()),
+    path("api/overrides/<str:reference>/reject", overrides.RejectView.as_view()),
+    path("api/overrides/<str:reference>/revoke", overrides.RevokeView.as_view()),
+    path("api/overrides/<str:reference>/extend", overrides.ExtendView.as_view()),
     path("api/findings", findings.FindingsView.as_view()),
     path("api/findings/<str:reference>", findings.OneFindingView.as_view()),
     path("api/findings/<str:reference>/start", findings.StartView.as_view()),

@@ -14,6 +14,7 @@ from governance.models.audit import (
     Checkpoint,
     CheckpointCopy,
 )
+from governance.models.deployments import Deployment
 from governance.models.findings import (
     Finding,
     FindingAction,
@@ -31,6 +32,7 @@ from governance.models.organizations import (
     TokenSession,
     User,
 )
+from governance.models.overrides import Override
 from governance.models.policies import Policy, PolicyVersion
 from governance.models.registry import ModelVersion, RegisteredModel
 from governance.models.risk import (
@@ -55,6 +57,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointCopy",
     "Delegation",
+    "Deployment",
     "Evidence",
     "Finding",
     "FindingAction",
@@ -66,6 +69,7 @@ __all__ = [
     "ModelVersion",
     "Notification",
     "Organization",
+    "Override",
     "Policy",
     "PolicyVersion",
     "RateLimit",

@@ -133,6 +133,8 @@ class ModelVersion(TenantModel):
     # What it is measured against, as monitoring says (`registry.note_baseline`).
     baseline_ref = models.CharField(max_length=60, blank=True, editable=False)
     baseline_kind = models.CharField(max_length=12, blank=True, editable=False)
+    # It has labelled predictions: a validation file, before there is any traffic.
+    baseline_labelled = models.BooleanField(default=False, editable=False)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     edited_by = models.ForeignKey(

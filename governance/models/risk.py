@@ -96,6 +96,8 @@ class Assessment(TenantModel):
     # A change that has been seen once and waits for its second evaluation.
     candidate = models.CharField(max_length=12, choices=GovernanceStatus, blank=True)
     candidate_evaluations = models.PositiveSmallIntegerField(default=0)
+    # Evaluations that have found it blocked, without a break; 0 if it isn't.
+    blocked_evaluations = models.PositiveIntegerField(default=0)
     # governance.decision.Verdict as JSON: rules with observed, limit, evidence.
     verdict = models.JSONField(default=dict)
     reasons = models.JSONField(default=list)

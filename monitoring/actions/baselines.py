@@ -290,6 +290,9 @@ def _tell_governance(
                 heir,
                 ref=standard.baseline.public_id,
                 kind=standard.kind,
+                is_labelled=Baseline.objects.filter(
+                    pk=standard.baseline.pk, labeled__isnull=False
+                ).exists(),
                 under=under,
                 actor=actor,
             )

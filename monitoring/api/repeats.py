@@ -11,7 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils import encoders
 
+from governance.actions import audit
 from governance.actions.credentials import Credential
+from governance.exceptions import GovernanceError
 from monitoring.ingest import Answer, Key, idempotency
 
 
@@ -28,15 +30,20 @@ def once(
     key = _key_of(request, credential, body)
     if key is None:
         return act()
-    with transaction.atomic(), connection.cursor() as cursor:
-        kept = idempotency.claim(cursor, {key: None}).get(key.identity)
-        if kept is not None:
-            return _said(kept.replay(key))
-        response = act()
-        content = json.dumps(response.data, cls=encoders.JSONEncoder).encode()
-        answer = Answer(response.status_code, content)
-        idempotency.finish(cursor, key, answer)
-        return _said(answer)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            kept = idempotency.claim(cursor, {key: None}).get(key.identity)
+            if kept is not None:
+                return _said(kept.replay(key))
+            response = act()
+            content = json.dumps(response.data, cls=encoders.JSONEncoder).encode()
+            answer = Answer(response.status_code, content)
+            idempotency.finish(cursor, key, answer)
+            return _said(answer)
+    except GovernanceError as error:
+        # The key is free again, and with it went what the trail said of the refusal.
+        audit.keep_refusals(error)
+        raise
 
 
 def answered_before(
