@@ -175,7 +175,10 @@ def make_baseline(version: ModelVersion, grid: Grid) -> Baseline:
 
 
 def make_prediction(
-    version: ModelVersion, entity: str = "client-1", label: str | None = None
+    version: ModelVersion,
+    entity: str = "client-1",
+    label: str | None = None,
+    verdict: str = "BLOCKED",
 ) -> Prediction:
     """Store a prediction under a receipt of its own, and its label if there is one."""
     pk, at = uuid7(), NOW
@@ -205,7 +208,7 @@ def make_prediction(
         prediction="1",
         probabilities=[0.25, 0.75],
         probability_of_prediction=0.75,
-        verdict="BLOCKED",
+        verdict=verdict,
     )
     if label is not None:
         GroundTruth.objects.create(

@@ -24,7 +24,7 @@ from driftguard.demo.measurements import (
     Realized,
     shown,
 )
-from driftguard.demo.notebook import Notebook
+from driftguard.demo.notebook import VERSION, ForeignNotebookError, Notebook
 
 SNAPSHOTS = (*credit.BASELINE_MONTHS, *credit.PRODUCTION_MONTHS)
 # Any second from 2006 to 2109.
@@ -358,3 +358,18 @@ def test_the_table_says_why_and_fits_a_narrow_console() -> None:
     ):
         assert words in text
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"password": "of the first demo"}', f'{{"version": {VERSION + 1}}}', "[]", "no"],
+)
+def test_a_notebook_of_another_demo_is_refused_and_left_as_it_is(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "demo" / "notebook.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ForeignNotebookError, match=str(path)):
+        Notebook(path)
+    assert path.read_text() == content

@@ -10,15 +10,25 @@ from typing import Any
 
 from driftguard.demo.measurements import SCORED, Measurement
 
+# Another version has other contents or another story; its replay can't be gone on with.
+VERSION = 2
+
+
+class ForeignNotebookError(Exception):
+    """The notebook was written by another version of the demo, or isn't one."""
+
 
 class Notebook:
-    """A JSON file under the data directory that only its owner can read."""
+    """A JSON file under the data directory that only its owner can read.
+
+    Raises ForeignNotebookError if it can't be gone on with.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.content: dict[str, Any] = (
-            json.loads(path.read_text()) if path.exists() else {}
-        )
+        self.content: dict[str, Any] = {"version": VERSION}
+        if path.exists():
+            self.content = _read(path)
 
     def get(self, name: str) -> str:
         return str(self.content.get(name, ""))
@@ -47,6 +57,21 @@ class Notebook:
         with os.fdopen(descriptor, "w") as file:
             json.dump(self.content, file, indent=1)
         fresh.replace(self.path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+        version = content.get("version", 1)
+    except (ValueError, AttributeError) as error:
+        raise ForeignNotebookError(f"{path} is no notebook of the demo.") from error
+    if version != VERSION:
+        raise ForeignNotebookError(
+            f"The demo in this data directory is of version {version}, this one of "
+            f"{VERSION}: {path} can't be gone on with. Remove the data directory "
+            f"{path.parent.parent} to start over, or give another one: --data-dir."
+        )
+    return dict(content)
 
 
 def _place(measurement: Measurement) -> tuple[str, bool]:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self
 
+# A baseline that nobody gave: the version's own first predictions.
+PROVISIONAL = "provisional"
+
 # Metrics of which more is worse; their drop is relative to the baseline.
 ERROR_METRICS = frozenset({"mae", "rmse"})
 

@@ -125,7 +125,8 @@ def _many_warnings(facts: Facts, thresholds: Thresholds) -> Iterator[FailedRule]
             thresholds,
             "columns",
             (share, thresholds.warning_share),
-            f"{len(beyond)} of {len(measured)} columns are in drift warning ({named})",
+            f"{len(beyond)} of {len(measured)} columns are in drift warning or alert "
+            f"({named})",
         )
 
 

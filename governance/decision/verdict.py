@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from governance.decision.facts import Facts, plain
+from governance.decision.facts import PROVISIONAL, Facts, plain
 from governance.decision.levels import Level
 from governance.decision.risk import RiskTerms, risk_score
 from governance.decision.rules import FailedRule, failed_rules, judged
@@ -28,6 +28,10 @@ _WORDS = {
     Status.AT_RISK: "at risk",
     Status.BLOCKED: "blocked",
 }
+_NOBODY_GAVE_ONE = (
+    "The baseline is provisional, made of the version's own first predictions: whether "
+    "they were within limits nobody said."
+)
 _STATUS_OF = {Effect.AT_RISK: Status.AT_RISK, Effect.BLOCK: Status.BLOCKED}
 
 
@@ -100,7 +104,8 @@ def decide(
 
     1. What this evaluation finds: the worst of the index band and of every failed rule
        that isn't advisory. Without a baseline, enough rows or fresh evidence it is
-       NOT_ASSESSED, unless a hard rule blocks: silence never lifts a block.
+       NOT_ASSESSED, unless a hard rule blocks: silence never lifts a block. Against a
+       provisional baseline a version can be at risk or blocked, never within limits.
     2. What becomes of the status: the first assessment, NOT_ASSESSED and a hard block
        take effect at once; any other change once the policy's number of consecutive
        evaluations agree on it. Evaluations beyond the status on the same side agree on
@@ -130,6 +135,8 @@ def decide(
         found = Status.NOT_ASSESSED
     else:
         found = _worst(band, failed)
+        if found is Status.APPROVED and facts.baseline_kind == PROVISIONAL:
+            found, missing = Status.NOT_ASSESSED, (_NOBODY_GAVE_ONE,)
     unassessed = Status.NOT_ASSESSED in {found, previous.status}
     if at_once or unassessed or (found == previous.status and counts):
         state = PreviousState(found)

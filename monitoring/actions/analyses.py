@@ -28,7 +28,7 @@ from monitoring.actions import (
     periods,
     standards,
 )
-from monitoring.actions.periods import Window
+from monitoring.actions.periods import Later, Window
 from monitoring.actions.standards import Standard
 from monitoring.alerting import signals, strictness
 from monitoring.alerting.settings import AlertSettings, Override
@@ -146,7 +146,7 @@ def _measure(
     newest = periods.newest_hour(version, baseline.pk)
     if newest is None:
         return None
-    window = periods.window_of(version.model.cadence, newest)
+    window = periods.live_window(version, baseline.pk, newest, policy.minimum_sample)
     merged = hours.merged(
         version, baseline.pk, window.start, window.end, recent=window.recent
     )
@@ -159,6 +159,8 @@ def _measure(
     if merged.recent is not None:
         recent = drift_of(version, gauge, merged.recent, policy, strict)
         shown["recent"] = _recent(recent, merged.recent, window)
+    if window.later is not None:
+        shown["later"] = _later(window.later)
     alerted = report
     if settings != strict:
         alerted = drift_of(version, gauge, merged.counts, policy, settings)
@@ -237,6 +239,14 @@ def drift_of(
         voting=[name for name in settings.algorithms if thresholds.get(name)],
         apart=(SCORE,),
     )
+
+
+def _later(later: Later) -> dict[str, Any]:
+    return {
+        "start": later.start.isoformat(),
+        "predictions": later.rows,
+        "needed": later.needed,
+    }
 
 
 def _recent(report: DriftReport, counts: Counts, window: Window) -> dict[str, Any]:

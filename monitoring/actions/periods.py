@@ -42,12 +42,22 @@ STEP = {
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """The newest calendar period, where it has too few rows to be judged."""
+
+    start: datetime
+    rows: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The hours in [start, end); `recent` is where its last 24 hours begin."""
 
     start: datetime
     end: datetime
     recent: datetime | None = None
+    later: Later | None = None  # a newer period that isn't shown yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,27 @@ def window_of(cadence: str, newest_hour: datetime) -> Window:
     if cadence == Cadence.STREAM:
         return Window(end - STREAM_WINDOW, end, end - STREAM_RECENT)
     return Window(start_of(Cadence(cadence), newest_hour), end)
+
+
+def live_window(
+    version: ModelVersion, baseline_id: UUID, newest_hour: datetime, fewest: int
+) -> Window:
+    """Return the live window; that of a batch model has enough rows if any has.
+
+    A few rows that begin a new calendar period would otherwise empty the result: the
+    last period that can be judged is shown until the new one can be.
+    """
+    cadence = Cadence(version.model.cadence)
+    window = window_of(cadence, newest_hour)
+    if cadence == Cadence.STREAM:
+        return window
+    since = window.start - PERIODS_BACK * STEP[cadence] * 1.05
+    sums = _sums(version, baseline_id, _UNITS[cadence], since, window.end)
+    enough = next((one for one in sums if one[2] >= fewest), None)
+    if enough is None or enough[0] == window.start:
+        return window
+    later = Later(window.start, sums[0][2], fewest)
+    return Window(enough[0], enough[1] + HOUR, later=later)
 
 
 def start_of(cadence: Cadence, moment: datetime) -> datetime:

@@ -35,7 +35,7 @@ from governance.admin.tenancy import (
     is_integer,
 )
 from governance.identifiers import decode
-from governance.models import RegisteredModel
+from governance.models import GovernanceStatus, RegisteredModel
 from monitoring.models import GroundTruth, Prediction, Receipt
 
 
@@ -120,8 +120,15 @@ def identifier_of(text: str, prefix: str) -> uuid.UUID | None:
         return None
 
 
+NOT_ASSESSED_THEN = (
+    "Not assessed means that the version had not been judged yet at the time of the "
+    "prediction; what was found of it later changes no earlier prediction."
+)
+
+
 @admin.register(Prediction)
 class PredictionAdmin(LoggedAdmin):
+    list_before_template = "admin/parts/predictions.html"
     list_display = (
         "public_id",
         "when",
@@ -147,6 +154,7 @@ class PredictionAdmin(LoggedAdmin):
         "shown_probabilities",
         "latency",
         "shown_verdict",
+        "verdict_note",
         "labels",
         "shown_features",
     )
@@ -179,6 +187,12 @@ class PredictionAdmin(LoggedAdmin):
     @display(description="Health then")
     def shown_verdict(self, prediction: Prediction) -> Badge:
         return health(prediction.verdict)
+
+    @display(description="About its health")
+    def verdict_note(self, prediction: Prediction) -> str:
+        if prediction.verdict == GovernanceStatus.NOT_ASSESSED:
+            return NOT_ASSESSED_THEN
+        return EMPTY
 
     @display(description="Model")
     def model_link(self, prediction: Prediction) -> Any:

@@ -26,6 +26,7 @@ WINDOW_EXAMPLE = {
     "start": "2025-01-24T12:00:00Z",
     "end": "2025-01-31T12:00:00Z",
     "predictions": 1247,
+    "later": None,
 }
 DRIFT_EXAMPLE: dict[str, Any] = {
     "model_id": 1,
@@ -90,12 +91,21 @@ FAIRNESS_EXAMPLE: dict[str, Any] = {
 }
 
 
+class LaterAnswer(serializers.Serializer[Any]):
+    """A newer calendar period, not shown: it has too few predictions to be judged."""
+
+    start = serializers.DateTimeField()
+    predictions = serializers.IntegerField()
+    needed = serializers.IntegerField()
+
+
 class WindowAnswer(serializers.Serializer[Any]):
     """The hours that an answer is about."""
 
     start = serializers.DateTimeField(allow_null=True)
     end = serializers.DateTimeField(allow_null=True)
     predictions = serializers.IntegerField()
+    later = LaterAnswer(allow_null=True)
 
 
 class DriftAnswer(serializers.Serializer[Any]):

@@ -129,12 +129,16 @@ def _standard(result: LiveResult | None) -> Json:
 
 def _window(result: LiveResult | None) -> Json:
     if result is None:
-        return {"window": {"start": None, "end": None, "predictions": 0}}
+        return {"window": {"start": None, "end": None, "predictions": 0, "later": None}}
+    later = result.drift.get("later")
     return {
         "window": {
             "start": moment(result.window_start),
             "end": moment(result.window_end),
             "predictions": result.predictions,
+            # A newer period with too few rows to be judged is told, not shown.
+            "later": later
+            and {**later, "start": moment(datetime.fromisoformat(later["start"]))},
         }
     }
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from monitoring.stats.performance import Z95
+from monitoring.stats.tally import OTHER
 
 MINIMUM_GROUP = 30
 
@@ -162,6 +163,9 @@ def attribute_fairness(
     the false positive rate. With fewer than two measurable groups, or where a rate has
     no denominator in some group, a figure is None.
 
+    Groups that the baseline doesn't name are counted together, as ``__other__``. Nobody
+    knows whom that would compare, so it is shown and left out of every comparison.
+
     Examples
     --------
     >>> women, men = GroupCounts("2", 100, 40), GroupCounts("1", 100, 50)
@@ -169,11 +173,12 @@ def attribute_fairness(
     0.8
 
     """
-    large = [one for one in counts if one.n >= MINIMUM_GROUP]
+    named = [one for one in counts if one.group != OTHER]
+    large = [one for one in named if one.n >= MINIMUM_GROUP]
     best = max(large, key=lambda one: one.favourable / one.n, default=None)
     groups = tuple(_group(one, best) for one in counts)
-    rates = [one.selection_rate for one in groups if one.is_measurable]
-    labelled = [one for one in counts if one.labelled >= MINIMUM_GROUP]
+    rates = [one.favourable / one.n for one in large]
+    labelled = [one for one in named if one.labelled >= MINIMUM_GROUP]
     true_rates = [_rate(*_true_positive(one)) for one in labelled]
     false_rates = [_rate(*_false_positive(one)) for one in labelled]
     return AttributeFairness(
@@ -200,10 +205,10 @@ def _availability(groups: int, any_labels: bool = True) -> Availability:
 
 
 def _group(counts: GroupCounts, best: GroupCounts | None) -> GroupFairness:
-    if counts.n < MINIMUM_GROUP or best is None:
+    if counts.n < MINIMUM_GROUP:
         return GroupFairness(counts.group, counts.n, counts.labelled)
     ratio = low = high = None
-    if best.favourable > 0:
+    if best is not None and best.favourable > 0 and counts.group != OTHER:
         ratio = counts.favourable / counts.n / (best.favourable / best.n)
         if counts is not best:
             low, high = ratio_interval(

@@ -236,6 +236,18 @@ def test_facts_and_verdict_survive_storage_and_give_the_same_again(
     assert json.loads(text) == verdict.to_json()
 
 
+def test_nobody_is_told_that_a_model_is_fine_against_a_provisional_baseline() -> None:
+    quiet = facts(baseline_kind="provisional", groups=(group(0.97),))
+    verdict = decide(quiet, POLICY)
+    assert verdict.status is verdict.found is Status.NOT_ASSESSED
+    assert "provisional" in explain(verdict)[0]
+    # What is wrong is said all the same, and it is not lifted by one quiet look.
+    drifted = facts(baseline_kind="provisional", columns=columns(0.4, 0.0, 0.0))
+    assert decide(drifted, POLICY).status is Status.BLOCKED
+    given = decide(facts(groups=(group(0.97),)), POLICY, verdict.state)
+    assert given.status is Status.APPROVED
+
+
 def test_a_quiet_model_is_approved_at_its_first_assessment() -> None:
     verdict = decide(facts(groups=(group(0.97),)), POLICY)
     assert verdict.status is Status.APPROVED
@@ -300,7 +312,7 @@ def test_a_third_of_the_columns_in_warning_puts_the_model_at_risk() -> None:
     assert rules_of(verdict) == ["R4"]
     assert verdict.status is Status.AT_RISK
     assert explain(verdict)[0] == (
-        "1 of 3 columns are in drift warning (c0) "
+        "1 of 3 columns are in drift warning or alert (c0) "
         "(rule R4: many columns in drift warning → at risk)."
     )
     assert not decide(facts(columns=columns(0.1, 0, 0, 0)), POLICY).failed

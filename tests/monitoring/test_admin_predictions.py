@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from governance.models import ModelVersion
+from monitoring.admin.predictions import NOT_ASSESSED_THEN
 from monitoring.models import GroundTruth
 from tests.factories import Person, make_alice, make_api_key, make_charlie
 from tests.measured import make_measured_model, make_prediction
@@ -154,6 +155,18 @@ def test_a_prediction_shows_its_features_and_every_label_that_came(
     # The id in the heading is the id, not "Pred_…".
     assert f">{prediction.public_id}<" in re.sub(r"\s+", "", shown)
     assert shown.count("2026-04-30 12:00 UTC") == 2
+
+
+def test_a_prediction_that_was_not_assessed_says_why(
+    alice: Person, version: ModelVersion
+) -> None:
+    client = browser(alice)
+    for verdict, is_told in (("NOT_ASSESSED", True), ("BLOCKED", False)):
+        prediction = make_prediction(version, verdict=verdict)
+        shown = page(client, f"{PREDICTIONS}{prediction.pk}/change/")
+        assert (NOT_ASSESSED_THEN in shown) == is_told
+    words = " ".join(page(client, PREDICTIONS).split())
+    assert "had not been judged yet at that time" in words
 
 
 def test_a_label_leads_to_its_prediction(alice: Person, version: ModelVersion) -> None:

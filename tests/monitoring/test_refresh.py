@@ -229,6 +229,48 @@ def test_a_month_that_is_logged_late_is_fresh_evidence() -> None:
     assert status_of(version) == "APPROVED"
 
 
+@pytest.mark.parametrize("cadence", ["hourly", "daily", "weekly", "monthly"])
+def test_a_stray_row_of_a_new_period_leaves_the_last_full_one_shown(
+    cadence: str,
+) -> None:
+    version = make_version(cadence)
+    give_baseline(version)
+    start = periods.start_of(periods.Cadence(cadence), NOW)
+    full = start - HOUR / 2
+    receipt = traffic.log(version, rows(400, shift=2.0), at=full)
+    before = traffic.live(version)
+    assert status_of(version) == "BLOCKED"
+    traffic.log(version, rows(1), at=start)
+    stray = traffic.live(version)
+    assert (stray.window_start, stray.window_end) == (
+        before.window_start,
+        before.window_end,
+    )
+    assert stray.predictions == receipt.rows
+    assert stray.drift["alerts"] == before.drift["alerts"]
+    assert stray.drift["later"] == {
+        "start": start.isoformat(),
+        "predictions": 1,
+        "needed": 30,
+    }
+    assert status_of(version) == "BLOCKED"
+    traffic.log(version, rows(40), at=start)
+    enough = traffic.live(version)
+    assert (enough.window_start, enough.predictions) == (start, 41)
+    assert "later" not in enough.drift
+
+
+def test_where_no_period_has_enough_rows_the_newest_is_shown() -> None:
+    version = make_version("monthly")
+    give_baseline(version)
+    start = periods.start_of(periods.Cadence("monthly"), NOW)
+    traffic.log(version, rows(9), at=start - HOUR)
+    traffic.log(version, rows(2), at=start)
+    live = traffic.live(version)
+    assert (live.window_start, live.predictions) == (start, 2)
+    assert status_of(version) == "NOT_ASSESSED"
+
+
 def test_without_a_baseline_nothing_is_assessed_and_the_result_says_so() -> None:
     version = make_version()
     traffic.log(version, rows(40))

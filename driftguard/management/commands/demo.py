@@ -21,7 +21,7 @@ from driftguard.demo import bank, credit, expectations, labels, replay
 from driftguard.demo.api import Api, ApiError
 from driftguard.demo.dates import Shift, last_batch
 from driftguard.demo.measurements import shown
-from driftguard.demo.notebook import Notebook
+from driftguard.demo.notebook import ForeignNotebookError, Notebook
 from driftguard.demo.server import Server, ServerError
 from driftguard.demo.story import Story
 from driftguard.demo.watch import NotMeasuredError
@@ -62,7 +62,10 @@ class Command(BaseCommand):
         self.console = Console()
         if not self.console.is_terminal:
             self.console = Console(width=PLAIN_WIDTH)
-        self.notebook = Notebook(settings.DATA_DIR / "demo" / "notebook.json")
+        try:
+            self.notebook = Notebook(settings.DATA_DIR / "demo" / "notebook.json")
+        except ForeignNotebookError as error:
+            raise CommandError(str(error)) from error
         server = Server(settings.DATA_DIR, options["host"], options["port"])
         try:
             with signals_interrupt():

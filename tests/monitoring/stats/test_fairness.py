@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from monitoring.stats import fairness
 from monitoring.stats.fairness import Availability, GroupCounts
+from monitoring.stats.tally import OTHER
 
 
 @settings(max_examples=8)  # fairlearn takes a tenth of a second
@@ -187,3 +188,32 @@ def test_rows_without_group_or_prediction_are_left_out() -> None:
     found = fairness.from_rows("x", groups, predicted, labels)
     assert [(group.group, group.n) for group in found.groups] == [("a", 39), ("b", 40)]
     assert found.groups[0].labelled == 1
+
+
+def test_groups_that_the_baseline_does_not_name_are_shown_but_not_compared() -> None:
+    counts = [
+        GroupCounts("a", 100, 50, 30, 20, 10, 40),
+        GroupCounts("b", 100, 45, 25, 20, 15, 40),
+        GroupCounts(OTHER, 60, 1, 1, 0, 29, 30),
+    ]
+    named = fairness.attribute_fairness("group", counts[:2])
+    found = fairness.attribute_fairness("group", counts)
+    for name in (
+        "demographic_parity_difference",
+        "demographic_parity_ratio",
+        "equalized_odds_difference",
+        "equalized_odds_ratio",
+        "equal_opportunity_difference",
+    ):
+        assert getattr(found, name) == getattr(named, name), name
+    assert fairness.report({"group": counts}).score == 0.9
+    other = found.groups[2]
+    assert other.selection_rate == 1 / 60
+    assert other.accuracy == 31 / 60
+    assert (other.ratio, other.ratio_low, other.ratio_high) == (None, None, None)
+    # Even the best-off group must be one that has a name.
+    lucky = fairness.attribute_fairness(
+        "group", [*counts[:2], GroupCounts(OTHER, 60, 60)]
+    )
+    assert lucky.demographic_parity_ratio == 0.9
+    assert lucky.groups[0].ratio == 1.0
