@@ -34,12 +34,24 @@ class Metric:
     low: float | None = None
     high: float | None = None
     reason: str = ""  # empty if there is a value
+    # How far the value may be from that of the rows, where counts leave it open.
+    blur: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; the interval and the reason only where there is one."""
+        """Return plain JSON; intervals and the reason only where there is one.
+
+        An approximate value says so: that of the rows lies certainly between
+        `certain_low` and `certain_high`.
+        """
         data: dict[str, Any] = {"value": self.value, "n": self.n}
         if self.low is not None and self.high is not None:
             data |= {"low": self.low, "high": self.high}
+        if self.blur and self.value is not None:
+            data |= {
+                "approximate": True,
+                "certain_low": max(self.value - self.blur, 0.0),
+                "certain_high": min(self.value + self.blur, 1.0),
+            }
         return data | ({"reason": self.reason} if self.reason else {})
 
 
@@ -192,7 +204,8 @@ def roc_auc(
         cell count as ties.
     blurred : int array or None
         The cells that hold several scores. Half of the pairs within them is how far
-        the area may be off; the interval is widened by that.
+        the area may be off from scikit-learn's, which is met where there is no such
+        pair; the interval is widened by that.
 
     References
     ----------
@@ -219,7 +232,8 @@ def roc_auc(
     blur = 0.0
     if blurred is not None:
         blur = float(positives[blurred] @ negatives[blurred]) / (2 * p * q)
-    return Metric(area, p + q, max(low - blur, 0.0), min(high + blur, 1.0))
+    interval = max(low - blur, 0.0), min(high + blur, 1.0)
+    return Metric(area, p + q, *interval, blur=blur)
 
 
 def cells_of(scores: Floats, labels: NDArray[np.bool_]) -> tuple[Ints, Ints]:

@@ -13,6 +13,11 @@ from monitoring.stats.outcomes import ERROR_SUMS, OutcomeLayout, group_part
 from monitoring.stats.performance import ErrorSums, Metrics
 from monitoring.stats.tally import OTHER, Tally
 
+_NO_CLASS_SCORES = (
+    "the counts keep the probability of the predicted class; one class against the "
+    "rest needs those of all classes"
+)
+
 
 class Realized(NamedTuple):
     """What is known of a window's performance."""
@@ -69,6 +74,8 @@ def realized(layout: OutcomeLayout, tally: Tally) -> Realized:
         metrics["roc_auc"] = performance.roc_auc(
             by_label[:, 1], by_label[:, 0], between
         )
+    else:
+        metrics["roc_auc"] = performance.absent(labelled, _NO_CLASS_SCORES)
     losses, squares = tally.sums.tolist()
     chances = int(layout.view(tally, "chances")[0])
     metrics |= performance.chance_metrics(chances, losses, squares)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from governance.schema import Task
 from monitoring.stats import answers, fairness, performance, realized
@@ -106,6 +107,9 @@ def equal(found: Metrics, expected: Metrics) -> None:
     assert set(found) <= set(expected)
     for name, metric in found.items():
         raw = expected[name]
+        if "needs those of all classes" in metric.reason:
+            assert metric.value is None
+            continue
         assert metric.n == raw.n, name
         for one, other in (
             (metric.value, raw.value),
@@ -277,8 +281,32 @@ def test_scores_off_the_grid_widen_the_interval_of_the_area(seed: int) -> None:
     assert metric.high is not None
     assert exact.low is not None
     assert exact.high is not None
+    data = metric.to_json()
+    assert data["approximate"] is True
+    assert data["certain_low"] <= exact.value <= data["certain_high"]
+    assert data["certain_high"] - data["certain_low"] < 2 / 256
     assert metric.low <= exact.low + 1e-3
     assert metric.high >= exact.high - 1e-3
+
+
+@given(SEEDS)
+def test_the_area_of_scores_on_the_grid_is_scikit_learn_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    known = rng.random(200)
+    scores = rng.choice(known, 400)
+    labels = (rng.random(400) < scores).astype(float)
+    layout = binary_layout(known)
+    tally = layout.count(layout.answers(scores), labels)
+    metric = realized.realized(layout, tally).metrics["roc_auc"]
+    assert metric.value == pytest.approx(roc_auc_score(labels, scores), rel=1e-12)
+    assert "approximate" not in metric.to_json()
+
+
+def test_an_area_that_needs_every_class_s_probability_says_so() -> None:
+    layout, make = LAYOUTS["multiclass"]
+    metrics = realized.realized(layout, counted(layout, make(1))).metrics
+    assert metrics["roc_auc"].value is None
+    assert "all classes" in metrics["roc_auc"].to_json()["reason"]
 
 
 def test_many_scores_are_thinned_and_the_area_stays_within_a_thousandth() -> None:
