@@ -27,6 +27,7 @@ from monitoring.actions import (
     performance,
     periods,
     standards,
+    undecided,
 )
 from monitoring.actions.periods import Later, Window
 from monitoring.actions.standards import Standard
@@ -155,6 +156,9 @@ def _measure(
     # Governance judges by nothing looser than its policy, alerts by what is set.
     strict = strictness.in_force(settings, policy)
     report = drift_of(version, gauge, merged.counts, policy, strict)
+    exact = _exact(version, baseline, window, report)
+    if exact:
+        report = drift_of(version, gauge, merged.counts, policy, strict, exact=exact)
     shown = report.to_json()
     if merged.recent is not None:
         recent = drift_of(version, gauge, merged.recent, policy, strict)
@@ -163,7 +167,7 @@ def _measure(
         shown["later"] = _later(window.later)
     alerted = report
     if settings != strict:
-        alerted = drift_of(version, gauge, merged.counts, policy, settings)
+        alerted = drift_of(version, gauge, merged.counts, policy, settings, exact=exact)
     fair = _fairness(gauge, merged.counts)
     performed = performance.measure(
         version,
@@ -212,8 +216,12 @@ def drift_of(
     counts: Counts,
     policy: Thresholds,
     settings: AlertSettings | None = None,
+    *,
+    exact: undecided.Distances | None = None,
 ) -> DriftReport:
     """Return the drift that counts show, by some alert settings.
+
+    `exact` decides what the counts leave open.
 
     Without settings, by the limits of the policy. An algorithm whose parameters are set
     otherwise is left to the analysis job: counts are for the default ones.
@@ -238,7 +246,16 @@ def drift_of(
         min_rows=policy.minimum_sample,
         voting=[name for name in settings.algorithms if thresholds.get(name)],
         apart=(SCORE,),
+        exact=exact,
     )
+
+
+def _exact(
+    version: ModelVersion, baseline: Baseline, window: Window, report: DriftReport
+) -> undecided.Distances:
+    """Return the distances of the features that the counts leave undecided."""
+    names = [name for name in drift.undecided(report) if name != SCORE]
+    return undecided.distances(version, baseline, window, names) if names else {}
 
 
 def _later(later: Later) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitoring.stats.columns import CategoricalColumn, NumericColumn
 from monitoring.stats.grid import Grid
@@ -16,7 +16,7 @@ from monitoring.stats.report import (
     Summary,
     worst,
 )
-from monitoring.stats.significance import holm
+from monitoring.stats.significance import holm, ks_p_value
 from monitoring.stats.tally import Tally
 from monitoring.stats.verdicts import ALPHA, MIN_ROWS, judge
 
@@ -75,6 +75,7 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
     min_rows: int = MIN_ROWS,
     voting: Collection[str] = VOTING,
     apart: Collection[str] = (),
+    exact: Mapping[str, tuple[float, int]] | None = None,
 ) -> DriftReport:
     """Measure and judge every column of the grid.
 
@@ -91,10 +92,34 @@ def evaluate(  # noqa: PLR0913 - the settings of an alert configuration, by name
         The window's counts on that grid.
     thresholds, importances, alpha, min_rows, voting, apart
         See `Rules`.
+    exact : mapping of str to (distance, values), optional
+        The KS distance that the rows of a column have, and of how many values it is.
+        It stands in place of the interval that a thinned grid leaves, where the counts
+        are of as many values.
 
     """
     rules = Rules(thresholds, voting, alpha, min_rows, importances, apart)
-    return judged(measured(grid, window, rules), rules)
+    columns = measured(grid, window, rules)
+    return judged([_decided(one, exact or {}) for one in columns], rules)
+
+
+def undecided(report: DriftReport) -> list[str]:
+    """Return the columns whose KS distance a thinned grid leaves on both sides."""
+    return [
+        name
+        for name, column in report.columns.items()
+        if "ks_test" in column.algorithms and column.algorithms["ks_test"].undecided
+    ]
+
+
+def _decided(found: Measured, exact: Mapping[str, tuple[float, int]]) -> Measured:
+    reading = found.readings.get("ks_test")
+    distance, size = exact.get(found.column.name, (0.0, -1))
+    if reading is None or size != found.pair.n:
+        return found
+    p_value = ks_p_value(distance, found.pair.n_baseline, size)
+    known = replace(reading, score=distance, high=distance, p_value=p_value)
+    return replace(found, readings={**found.readings, "ks_test": known})
 
 
 def measured(grid: Grid, window: Tally, rules: Rules) -> list[Measured]:

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from django.utils import timezone
+from scipy import stats
 
+from governance.decision import Thresholds
 from governance.identifiers import uuid7s
 from governance.models import Assessment, ModelVersion, RiskScore
 from monitoring import tasks
-from monitoring.actions import analyses, baselines, periods
+from monitoring.actions import analyses, baselines, hours, periods, standards
 from monitoring.models import LiveResult, Profile, Receipt
 from tests.monitoring import traffic
 from tests.monitoring.traffic import HOUR, NOW
@@ -360,3 +362,35 @@ def test_the_score_is_watched_apart_from_the_features() -> None:
     names = [column["name"] for column in live.drift["columns"]]
     assert names == ["x", "y", "__score__"]
     assert live.drift["apart"] == ["__score__"]
+
+
+def test_where_a_thinned_grid_leaves_ks_undecided_the_rows_decide() -> None:
+    version = traffic.make_watched(features=["x"], feature_types={"x": "float"})
+    base = np.linspace(0, 1, 10_000)
+    baselines.create(version, features={"x": base.tolist()}, label="b", actor=None)
+    wanted = standards.wanted(version)
+    assert wanted is not None
+    gauge = standards.gauge(wanted.baseline.pk)
+    point = gauge.grid.columns["x"].points[1_000]  # type: ignore[union-attr]
+    # 1,001 values move to just below a point: inside of a cell D is 0.1001, at no
+    # point of the grid it reaches the warning limit of 0.1.
+    last = int(np.searchsorted(base, point)) - 1
+    window = base.copy()
+    window[last - 1_000 : last + 1] = (base[last] + point) / 2
+    truth = stats.ks_2samp(base, window, method="asymp").statistic
+    traffic.log(version, [{"features": {"x": x}} for x in window.tolist()])
+    traffic.count_all()
+    merged = hours.merged(version, wanted.baseline.pk, NOW - DAY, NOW + HOUR)
+    by_counts = analyses.drift_of(version, gauge, merged.counts, Thresholds())
+    open_ = by_counts.columns["x"].algorithms["ks_test"]
+    assert open_.undecided
+    assert open_.status == "ok"
+    live = traffic.live_now(version)
+    (column,) = [one for one in live.drift["columns"] if one["name"] == "x"]
+    found = column["algorithms"]["ks_test"]
+    assert found["score"] == pytest.approx(truth, rel=1e-9)
+    assert (found["status"], found["undecided"], found["interval"]) == (
+        "warning",
+        False,
+        None,
+    )
