@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.utils import timezone
 
-from governance.actions import deployments, override_ends, registry
+from governance.actions import deployments, findings, override_ends, registry
 from governance.actions.audit import Actor, deed, record
-from governance.models import ApprovalRequest, Deployment, Override, RegisteredModel
+from governance.models import (
+    ApprovalRequest,
+    Deployment,
+    Finding,
+    ModelVersion,
+    Override,
+    RegisteredModel,
+)
 
 
 @deed
@@ -31,6 +40,24 @@ def retire(
             actor=actor,
         )
     return registry.retire(model, under=under, actor=actor)
+
+
+def note_traffic(version: ModelVersion, at: datetime) -> None:
+    """Open a finding on predictions that were made after the model was retired.
+
+    They are stored, and marked. Part of counting them: it has told nobody yet.
+    """
+    retired_at = version.model.retired_at
+    if retired_at is None or at < retired_at:
+        return
+    findings.open_finding(
+        version,
+        cause="traffic_after_retirement",
+        severity=Finding.Severity.HIGH,
+        title=f"{version} still predicts, though its model is retired",
+        detail={"newest": at, "retired_at": retired_at},
+        actor=None,
+    )
 
 
 def _end(

@@ -78,6 +78,8 @@ SEVERITY = {
 
 def health(status: str | None) -> Badge:
     """Show the governance status of a version; without any it is not assessed."""
+    if status == "RETIRED":  # what predictions of a retired model are marked with
+        return Badge("calm", "inventory_2", "Retired")
     return HEALTH[GovernanceStatus(status or GovernanceStatus.NOT_ASSESSED)]
 
 

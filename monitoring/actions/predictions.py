@@ -62,13 +62,20 @@ def log_predictions(
         See `ingest.store`.
     """
     organization_id = credential.organization_id
-    lines = checking.check(batch, organization_id=organization_id, model=model)
+    lines = checking.check(
+        batch,
+        organization_id=organization_id,
+        model=model,
+        environment=credential.environment,
+    )
     if batch.faults and not (leave_out_bad_rows and lines):
         raise batch.faults.error()
     if None in batch.versions:
         unnamed = {line.version for line in lines if batch.versions[line.row] is None}
         for version in unnamed:
-            catalog.note_default(version)
+            # What is deployed needs no memory of who came last.
+            if not version.is_deployed:
+                catalog.note_default(version)
     sender = ingest.Sender.of(credential, channel)
     labelled = [line for line in lines if batch.labels[line.row] is not None]
 

@@ -21,7 +21,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from governance.actions import findings, registry
+from governance.actions import findings, registry, retirement
 from governance.models import Finding, ModelVersion
 from monitoring.actions import (
     baselines,
@@ -344,6 +344,7 @@ def _finish(version: ModelVersion, receipts: Sequence[UUID]) -> None:
         event=Max("last_event"), received=Max("received_at")
     )
     registry.note_traffic(version, newest["event"])
+    retirement.note_traffic(version, newest["event"])
     LiveResult.objects.filter(version=version).update(
         received_at=Greatest("received_at", newest["received"])
     )

@@ -8,9 +8,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from governance.actions import deployments
 from governance.api.base import ApiView
 from governance.api.documents import operation
-from governance.models import Assessment, GovernanceStatus, ModelVersion
+from governance.api.permits import ENVIRONMENT, environment_of
+from governance.models import (
+    Assessment,
+    Deployment,
+    GovernanceStatus,
+    ModelVersion,
+    Override,
+)
 from monitoring.api import live
 from monitoring.api.drift import VERSION
 from monitoring.models import LiveResult
@@ -28,6 +36,15 @@ EXAMPLE: dict[str, Any] = {
     "recent_predictions": 1247,
     "reasons": ["income PSI 0.31 > 0.25 (rule R1: …)"],
     "active_override": None,
+    "deployment": {
+        "id": 7,
+        "environment": "production",
+        "state": "deployed",
+        "kind": "deploy",
+        "started_at": "2025-01-31T12:00:00Z",
+        "suspension": None,
+    },
+    "fallback": {"kind": "previous_version", "version": "2.0.0", "text": "…"},
     "policy": {"id": 1, "version": 1},
     "last_updated": "2025-01-31T12:00:03Z",
 }
@@ -55,6 +72,8 @@ class StatusAnswer(serializers.Serializer[Any]):
     recent_predictions = serializers.IntegerField()
     reasons = serializers.ListField(child=serializers.CharField())
     active_override = serializers.JSONField(allow_null=True)
+    deployment = serializers.JSONField(allow_null=True)
+    fallback = serializers.JSONField(allow_null=True)
     policy = StatusPolicy(allow_null=True)
     last_updated = serializers.DateTimeField()
 
@@ -64,13 +83,13 @@ class StatusView(ApiView):
 
     required_scopes: ClassVar[dict[str, str]] = {"GET": "models:read"}
     query_parameters: ClassVar[dict[str, frozenset[str]]] = {
-        "GET": frozenset({"version"})
+        "GET": frozenset({"version", "environment"})
     }
 
     @operation(
         "Tell the state of a model",
         answer=StatusAnswer,
-        parameters=[VERSION],
+        parameters=[VERSION, ENVIRONMENT],
         answer_example=EXAMPLE,
         tag="Models",
     )
@@ -87,7 +106,11 @@ class StatusView(ApiView):
             .only("status", "predictions", "computed_at")
             .first()
         )
-        return Response(_status(reference, version, assessment, result))
+        environment = environment_of(request, self.credential.environment)
+        return Response(
+            _status(reference, version, assessment, result)
+            | _serving(version, environment)
+        )
 
 
 def _status(
@@ -115,11 +138,44 @@ def _status(
         and result.status == LiveResult.Status.ALERT,
         "recent_predictions": result.predictions if result is not None else 0,
         "reasons": _reasons(assessment),
-        "active_override": None,
         "policy": None
         if policy is None
         else {"id": policy.policy_id, "version": policy.number},
         "last_updated": live.moment(max(updates)),
+    }
+
+
+def _serving(version: ModelVersion, environment: str) -> dict[str, Any]:
+    """Tell what lets the version serve in an environment, and what serves instead."""
+    here = {"version": version, "environment": environment}
+    override = Override.objects.in_force().filter(**here).first()
+    row = (
+        Deployment.objects.filter(**here)
+        .select_related("fallback_version")
+        .order_by("-started_at", "-pk")
+        .first()
+    )
+    return {
+        "active_override": None
+        if override is None
+        else {
+            "id": override.pk,
+            "environment": environment,
+            "rules": override.rules,
+            "expires_at": live.moment(override.expires_at),
+        },
+        "deployment": None
+        if row is None
+        else {
+            "id": row.pk,
+            "environment": environment,
+            "state": row.state,
+            "kind": row.kind,
+            "started_at": live.moment(row.started_at),
+            "live_until": live.moment(row.live_until),
+            "suspension": row.suspension_reason or None,
+        },
+        "fallback": None if row is None else deployments.fallback_json(row),
     }
 
 

@@ -9,6 +9,7 @@ from monitoring.api import (
     baselines,
     drift,
     hot,
+    overrides,
     performance,
     quarantines,
     results,
@@ -24,6 +25,9 @@ urlpatterns = [
     path("api/models/<str:reference>/performance", drift.PerformanceView.as_view()),
     path("api/models/<str:reference>/fairness", drift.FairnessView.as_view()),
     path("api/models/<str:reference>/status", status.StatusView.as_view()),
+    path(
+        "api/overrides/<str:reference>/predictions", overrides.DecisionsView.as_view()
+    ),
     path(
         "api/models/<str:reference>/quarantines",
         quarantines.QuarantinesView.as_view(),

@@ -12,17 +12,15 @@ import msgspec
 from governance.exceptions import InvalidError, NotFoundError
 from governance.identifiers import uuid7s
 from governance.labels import number
-from governance.models import GovernanceStatus
+from governance.models import ApiKey
 from governance.schema import Task
 from monitoring.ingest import catalog, tuples
 from monitoring.ingest.catalog import Model, Version
 from monitoring.ingest.exact import RefusedError, shown
 from monitoring.ingest.rows import Batch, Dialect
+from monitoring.models.predictions import Verdict
 
-_VERDICTS = {
-    status: tuples.text(status.encode()) + tuples.NULL  # no override yet
-    for status in GovernanceStatus.values
-}
+_VERDICTS = {status: tuples.text(status.encode()) for status in Verdict.values}
 _encode = msgspec.json.encode
 
 
@@ -37,7 +35,13 @@ class Line(NamedTuple):
     tail: bytes
 
 
-def check(batch: Batch, *, organization_id: int, model: Model | None) -> list[Line]:
+def check(
+    batch: Batch,
+    *,
+    organization_id: int,
+    model: Model | None,
+    environment: str = ApiKey.Environment.PRODUCTION.value,
+) -> list[Line]:
     """Return the rows that their versions accept; the others' faults go to the batch.
 
     Parameters
@@ -48,20 +52,22 @@ def check(batch: Batch, *, organization_id: int, model: Model | None) -> list[Li
         Whose models are meant.
     model : Model or None
         The model of all rows, if the request's address names it.
+    environment : str
+        Where the sender is: whose deployments and overrides count.
 
     Raises
     ------
     NotFoundError
         All rows are of one model, and the organization has no such model.
     """
-    versions = _Versions(batch, organization_id, model).all()
+    versions = _Versions(batch, organization_id, model, environment).all()
     ids = uuid7s(len(batch))
     lines = []
     for row, version in enumerate(versions):
         if version is None or (version.is_strict and _refuses(version, batch, row)):
             continue
         try:
-            tail = _tail(batch, row, version)
+            tail = _tail(batch, row, version, environment)
         except RefusedError as refused:
             batch.faults.refuse(
                 batch.places[row], refused.path, refused.code, str(refused)
@@ -74,10 +80,19 @@ def check(batch: Batch, *, organization_id: int, model: Model | None) -> list[Li
 class _Versions:
     """Finds the version of each row; most batches have one only."""
 
-    def __init__(self, batch: Batch, organization_id: int, model: Model | None) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        organization_id: int,
+        model: Model | None,
+        environment: str,
+    ) -> None:
         self.batch = batch
         self.organization_id = organization_id
         self.model = model
+        self.environment = environment
+        # Models of rows that name no version, and that have ever been deployed here.
+        self.unnamed: dict[Any, Model] = {}
         self.found: dict[tuple[Any, str | None], Version | RefusedError] = {}
 
     def all(self) -> list[Version | None]:
@@ -87,9 +102,25 @@ class _Versions:
         if len(distinct) == 1:
             only = self._find(*wanted[0])
             if isinstance(only, Version):
-                return [only] * len(wanted)
+                return self._in_time([only] * len(wanted))
         self.found = {pair: self._find(*pair) for pair in distinct}
-        return [self._or_fault(row, pair) for row, pair in enumerate(wanted)]
+        return self._in_time(
+            [self._or_fault(row, pair) for row, pair in enumerate(wanted)]
+        )
+
+    def _in_time(self, found: list[Version | None]) -> list[Version | None]:
+        """Give rows that name no version the one that was deployed at their time."""
+        if not self.unnamed:
+            return found
+        for row, (reference, name) in enumerate(
+            zip(self.batch.models, self.batch.versions, strict=True)
+        ):
+            model = self.unnamed.get(reference) if name is None else None
+            if model is not None and found[row] is not None:
+                at = self.batch.timestamps[row]
+                deployed = model.deployed_at(self.environment, at)
+                found[row] = deployed or found[row]
+        return found
 
     def _or_fault(self, row: int, pair: tuple[Any, str | None]) -> Version | None:
         found = self.found[pair]
@@ -112,6 +143,8 @@ class _Versions:
                 raise
             return RefusedError("not_found", str(error), names["model"])
         if name is None:
+            if self.environment in model.deployed:
+                self.unnamed[reference] = model
             return model.default
         try:
             return catalog.find_version(model, name)
@@ -119,7 +152,7 @@ class _Versions:
             return RefusedError("unknown_version", str(error), names["version"])
 
 
-def _tail(batch: Batch, row: int, version: Version) -> bytes:
+def _tail(batch: Batch, row: int, version: Version, environment: str) -> bytes:
     prediction = batch.predictions[row]
     probabilities = batch.probabilities[row]
     entity = batch.entity_ids[row]
@@ -148,8 +181,16 @@ def _tail(batch: Batch, row: int, version: Version) -> bytes:
             tuples.double(chosen),
             tuples.double(batch.latencies[row]),
             _VERDICTS[version.verdict_at(at)],
+            _override(version, environment, at),
         )
     )
+
+
+def _override(version: Version, environment: str, at: int) -> bytes:
+    if not version.overrides:
+        return tuples.NULL
+    override = version.override_at(environment, at)
+    return tuples.NULL if override is None else tuples.integer(override)
 
 
 # Tasks that need no probabilities, or aren't known to.

@@ -12,13 +12,23 @@ from django.utils import timezone
 from governance.identifiers import encode, uuid7
 from governance.models import (
     ApiKey,
-    GovernanceStatus,
     ModelVersion,
     Organization,
     RegisteredModel,
     User,
 )
 from governance.models.tenancy import TenantModel, TenantQuerySet
+
+
+class Verdict(models.TextChoices):
+    """The governance status in force at event time, or that there was none any more."""
+
+    NOT_ASSESSED = "NOT_ASSESSED", "Not assessed"
+    APPROVED = "APPROVED", "Within limits"
+    AT_RISK = "AT_RISK", "At risk"
+    BLOCKED = "BLOCKED", "Blocked"
+    # The model had been retired by then.
+    RETIRED = "RETIRED", "Retired"
 
 
 class Quarantine(TenantModel):
@@ -190,13 +200,19 @@ class Prediction(TenantModel):
     probability_of_prediction = models.FloatField(null=True)
     latency_ms = models.FloatField(null=True)
     # The governance status in force at event time, and the override if one was.
-    verdict = models.CharField(max_length=12, choices=GovernanceStatus)
+    verdict = models.CharField(max_length=12, choices=Verdict)
     override_id = models.BigIntegerField(null=True)
 
     class Meta:
         ordering = ("-id",)
         indexes = [
             models.Index(fields=("model", "timestamp"), name="prediction_by_time"),
+            # "All decisions made under an override."
+            models.Index(
+                fields=("override_id", "id"),
+                condition=models.Q(override_id__isnull=False),
+                name="prediction_by_override",
+            ),
             # Labels find their prediction by entity.
             models.Index(
                 fields=("model", "entity_id"),

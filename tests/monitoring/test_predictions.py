@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from governance import merkle
+from governance.actions import intakes
 from governance.models import Finding, GovernanceStatus, ModelVersion, StatusChange
 from monitoring.ingest import catalog, tuples
 from monitoring.models import GroundTruth, Prediction, Receipt
@@ -630,7 +631,8 @@ def test_predictions_without_a_version_stay_with_the_one_they_had(
     catalog.forget()
     call.post(ONE, row(model_id=version.model_id))
     assert Prediction.objects.latest("id").version_id == newer.pk
-    ModelVersion.objects.filter(pk=newest.pk).update(status="deployed")
+    adoption = intakes.Adoption(newest, "production")
+    intakes.adopt([adoption], reason="Was there before.", actor=alice.actor)
     catalog.forget()
     call.post(ONE, row(model_id=version.model_id))
     assert Prediction.objects.latest("id").version_id == newest.pk
