@@ -14,7 +14,7 @@ from django.utils import timezone
 from governance.models import ModelVersion
 from monitoring.actions import bulk, standards, versions
 from monitoring.models import Profile
-from monitoring.stats.gauges import Counts, Gauge
+from monitoring.stats.gauges import Counts, Gauge, Packed
 
 DAY = timedelta(days=1)
 _COUNTED = (
@@ -29,11 +29,12 @@ _COUNTED = (
 
 
 def add(
-    version: ModelVersion, baseline_id: UUID, added: Mapping[datetime, Counts]
+    version: ModelVersion, baseline_id: UUID, added: Mapping[datetime, Packed]
 ) -> None:
     """Add counts to the profiles of their hours; needs the version's lock.
 
-    The merged days that they belong to are dropped: the next refresh merges them anew.
+    One hour's counts are unpacked at a time, however many hours there are. The merged
+    days that they belong to are dropped: the next refresh merges them anew.
     """
     gauge = standards.gauge(baseline_id)
     stored = Profile.objects.filter(version=version, baseline=baseline_id)
@@ -57,10 +58,10 @@ def add(
             )
             new.append(profile)
         else:
-            counts = gauge.stored(profile) + counts
+            counts = gauge.pack(gauge.stored(profile) + gauge.stored(counts))
             profile.revision += 1
         profile.rows, profile.labels = counts.rows, counts.labels
-        profile.columns, profile.outcomes = gauge.to_bytes(counts)
+        profile.columns, profile.outcomes = counts.columns, counts.outcomes
         profile.ranges = counts.ranges
         profile.updated_at = now
         if profile.pk is not None:
@@ -81,12 +82,12 @@ def replace(
     ).update(
         rows=0,
         labels=0,
-        columns=gauge.to_bytes(gauge.empty())[0],
+        columns=gauge.pack(gauge.empty()).columns,
         outcomes=None,
         ranges={},
         revision=F("revision") + 1,
     )
-    add(version, baseline_id, {hour: counts})
+    add(version, baseline_id, {hour: gauge.pack(counts)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,17 +244,17 @@ def _merge_day(version: ModelVersion, baseline_id: UUID, day: datetime) -> None:
     for hour in of_day.filter(period=Profile.Period.HOUR).order_by("start"):
         total = total + gauge.stored(hour)
         revision += hour.revision
-    columns, outcomes = gauge.to_bytes(total)
+    packed = gauge.pack(total)
     Profile.objects.create(
         organization_id=version.organization_id,
         version=version,
         baseline_id=baseline_id,
         period=Profile.Period.DAY,
         start=day,
-        rows=total.rows,
-        labels=total.labels,
-        columns=columns,
-        outcomes=outcomes,
-        ranges=total.ranges,
+        rows=packed.rows,
+        labels=packed.labels,
+        columns=packed.columns,
+        outcomes=packed.outcomes,
+        ranges=packed.ranges,
         revision=revision,
     )

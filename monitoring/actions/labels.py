@@ -20,7 +20,7 @@ from governance.models import ModelVersion
 from monitoring.actions import hours, logged, segments, standards, versions
 from monitoring.models import GroundTruth, Prediction, ProfiledReceipt, Receipt
 from monitoring.stats import rows
-from monitoring.stats.gauges import Counts
+from monitoring.stats.gauges import Packed
 
 ROWS_AT_ONCE = 20_000
 
@@ -146,7 +146,7 @@ def add_known(
     ]
     if not changes:
         return
-    added: dict[datetime, Counts] = {}
+    added: dict[datetime, Packed] = {}
     for table in tables.values():
         added.update(_counts(version, baseline_id, table, changes))
     hours.add(version, baseline_id, added)
@@ -166,13 +166,13 @@ def _counts(
     baseline_id: UUID,
     table: pa.Table,
     changes: Sequence[_Change],
-) -> dict[datetime, Counts]:
+) -> dict[datetime, Packed]:
     """Return what the changes add to the hours of the predictions in the table."""
     places = {
         UUID(bytes=key): place for place, key in enumerate(table["id"].to_pylist())
     }
     gauge = standards.gauge(baseline_id)
-    result: dict[datetime, Counts] = {}
+    result: dict[datetime, Packed] = {}
     for sign in (1, -1):
         chosen = [c for c in changes if c.sign == sign and c.prediction in places]
         if not chosen:
@@ -184,5 +184,7 @@ def _counts(
             counts = gauge.count_labels(hour_rows, version.schema)
             if sign < 0:
                 counts = -counts
-            result[hour] = result[hour] + counts if hour in result else counts
+            if hour in result:
+                counts = gauge.stored(result[hour]) + counts
+            result[hour] = gauge.pack(counts)
     return result

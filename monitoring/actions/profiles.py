@@ -41,7 +41,7 @@ from monitoring.models import (
     SegmentedReceipt,
 )
 from monitoring.stats import lines, rows
-from monitoring.stats.gauges import Counts, Gauge
+from monitoring.stats.gauges import Gauge, Packed
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class _Part:
     kinds: lines.Kinds = field(default_factory=dict)
     logged: logged.Logged | None = None
     hours: dict[datetime, pa.Table] = field(default_factory=dict)
-    counts: dict[UUID, dict[datetime, Counts]] = field(default_factory=dict)
+    counts: dict[UUID, dict[datetime, Packed]] = field(default_factory=dict)
     wrong: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -243,7 +243,7 @@ def _compute(version: ModelVersion, part: _Part) -> None:
         part.wrong = Counter({n: len(places) for n, places in parsed.invalid.items()})
     for baseline_id, gauge in part.gauges.items():
         part.counts[baseline_id] = {
-            hour: gauge.count(counting, version.schema)
+            hour: gauge.pack(gauge.count(counting, version.schema))
             for hour, counting in part.counting.items()
         }
 

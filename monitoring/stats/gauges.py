@@ -30,11 +30,25 @@ Blob = bytes | memoryview
 class Stored(Protocol):
     """A row of counts, as the database keeps it."""
 
-    rows: int
-    labels: int
-    columns: Blob
-    outcomes: Blob | None
-    ranges: Ranges
+    @property
+    def rows(self) -> int:
+        """Rows counted."""
+
+    @property
+    def labels(self) -> int:
+        """Labels counted."""
+
+    @property
+    def columns(self) -> Blob:
+        """The tally of the columns."""
+
+    @property
+    def outcomes(self) -> Blob | None:
+        """The tally of the outcomes."""
+
+    @property
+    def ranges(self) -> Ranges:
+        """Minimum and maximum of each numeric feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,17 @@ class Counts:
             columns=empty - self.columns,
             outcomes=outcomes,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Counts in few bytes: of thousands of hours the others don't fit into memory."""
+
+    rows: int
+    labels: int
+    columns: bytes
+    outcomes: bytes | None
+    ranges: Ranges
 
 
 def _widened(one: Ranges, other: Ranges) -> Ranges:
@@ -170,12 +195,15 @@ class Gauge:
         columns = self.grid.merge(blob for blob, _ in pairs if blob is not None)
         return Counts(rows, labels, columns, outcomes)
 
-    def to_bytes(self, counts: Counts) -> tuple[bytes, bytes | None]:
-        """Return the two tallies as they are stored."""
+    def pack(self, counts: Counts) -> Packed:
+        """Return the counts as they are stored."""
         outcomes = counts.outcomes
-        return (
+        return Packed(
+            counts.rows,
+            counts.labels,
             counts.columns.to_bytes(),
             None if outcomes is None else outcomes.to_bytes(),
+            counts.ranges,
         )
 
 

@@ -74,7 +74,9 @@ def fill_hours(version, predictions: int) -> None:
         counts.columns.sums[:] *= times
         start = last - dt.timedelta(hours=hour)
         added = rows_of(counts, sampled * times)
-        hours.add(version, standards.wanted(version).baseline.pk, {start: added})
+        hours.add(
+            version, standards.wanted(version).baseline.pk, {start: gauge.pack(added)}
+        )
 
 
 def rows_of(counts, rows: int):

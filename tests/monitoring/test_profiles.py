@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import threading
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -487,3 +488,23 @@ def test_the_first_thousand_predictions_become_a_provisional_baseline() -> None:
     given_one = give_baseline(version, simple_columns(50))
     assert given_one.active
     assert traffic.live(version).baseline_kind == "given"
+
+
+@pytest.mark.django_db
+def test_rows_of_very_many_hours_are_counted_in_little_memory() -> None:
+    version = make_version()
+    give_baseline(version, simple_columns(4_000))
+    columns = rows_of(simple_columns(500, seed=1))
+    times = [NOW - at * HOUR for at in range(500)]
+    receipt = traffic.log(version, columns, at=times)
+    traffic.label(version, dict.fromkeys(traffic.ids_of(receipt), 1))
+    tracemalloc.start()
+    try:
+        traffic.count_all()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    found = counted(version)
+    assert (found.rows, found.labels) == (500, 500)
+    # Unpacked, each of the hours would take 100 kB.
+    assert peak < 20 * 2**20, peak
