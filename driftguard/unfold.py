@@ -77,6 +77,8 @@ NAVIGATION = [
                 "link": reverse_lazy("dashboard"),
             },
             page("Findings", "flag", "governance", "finding"),
+            page("Deployments", "rocket_launch", "governance", "deployment"),
+            page("Overrides", "lock_open", "governance", "override"),
         ],
     },
     {

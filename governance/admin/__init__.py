@@ -2,9 +2,11 @@
 
 from governance.admin import (
     audit,
+    deployments,
     findings,
     invitations,
     organizations,
+    overrides,
     policies,
     registry,
     risk,
@@ -12,9 +14,11 @@ from governance.admin import (
 
 __all__ = [
     "audit",
+    "deployments",
     "findings",
     "invitations",
     "organizations",
+    "overrides",
     "policies",
     "registry",
     "risk",

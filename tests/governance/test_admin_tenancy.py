@@ -12,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from governance.actions import intakes, overrides
+from governance.actions.override_checks import Terms
 from governance.models import Finding, Membership, User
 from tests.factories import (
     PASSWORD,
@@ -55,6 +57,14 @@ def alice() -> Person:
     version = make_measured_model(person, "Alice's secret model")
     make_prediction(version, "secret-client", label="1")
     make_api_key(person, name="Alice's secret key")
+    adoption = intakes.Adoption(version, "production")
+    intakes.adopt([adoption], reason="Alice's secret reason", actor=person.actor)
+    overrides.propose(
+        version,
+        environment="production",
+        terms=Terms(["index"], "Alice's secret justification"),
+        actor=person.actor,
+    )
     return person
 
 
