@@ -44,6 +44,7 @@ WEEK = timedelta(weeks=1)
 HOURS_AT_ONCE = 500
 # Rows that an estimate reads in a piece; an hour is never split.
 ROWS_AT_ONCE = 500_000
+ROWS_READ_AT_ONCE = 100_000
 _LOCK_CLASS = 0x44475634
 _WRITTEN = (
     "baseline",
@@ -232,10 +233,11 @@ def _record(recorder: _Recorder, changed: Sequence[_Hour]) -> bool:
         return True
     # The counts may have moved on since: then the hour is found changed once more.
     blobs = _outcomes(recorder, [hour.start for hour in mine])
+    all_sums = _sums(recorder, mine)
     results = []
     for hour in mine:
         tally = recorder.layout.merge(blobs.get(hour.start, []))
-        sums = _sums(recorder, hour)
+        sums = all_sums.get(hour.start)
         results.append(
             recorder.result(
                 Period.HOUR,
@@ -287,17 +289,41 @@ def _outcomes(
     return found
 
 
-def _sums(recorder: _Recorder, hour: _Hour) -> Sums | None:
-    """Return what an hour's rows contribute to an estimate that needs rows."""
+def _sums(recorder: _Recorder, changed: Sequence[_Hour]) -> dict[datetime, Sums]:
+    """Return what the rows of hours contribute to an estimate that needs rows."""
     estimator = recorder.estimator
     if estimator is None or not estimator.needs_rows:
-        return None
-    if hour.sums is not None:
-        return Sums.from_bytes(hour.sums)
-    table = segments.read(
-        recorder.version, hour.start, hour.start + HOUR, columns=estimator.features
-    )
-    return None if table is None else estimator.sums(table)
+        return {}
+    found = {
+        hour.start: Sums.from_bytes(hour.sums)
+        for hour in changed
+        if hour.sums is not None
+    }
+    for span in _spans([hour for hour in changed if hour.sums is None]):
+        table = segments.read(
+            recorder.version,
+            span[0],
+            span[-1] + HOUR,
+            columns=estimator.features,
+        )
+        if table is not None:
+            read = estimator.sums_by_hour(table)
+            found |= {hour: read[hour] for hour in span if hour in read}
+    return found
+
+
+def _spans(changed: Sequence[_Hour]) -> Iterator[list[datetime]]:
+    """Yield hours that are read together: near each other, and not too many rows."""
+    span: list[datetime] = []
+    total = 0
+    for hour in sorted(changed, key=lambda one: one.start):
+        if span and (hour.start - span[-1] > DAY or total >= ROWS_READ_AT_ONCE):
+            yield span
+            span, total = [], 0
+        span.append(hour.start)
+        total += hour.rows
+    if span:
+        yield span
 
 
 def start_of(period: str, moment: datetime) -> datetime:

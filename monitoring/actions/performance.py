@@ -23,8 +23,8 @@ from monitoring.stats.tally import Tally
 
 # Shown beside the one that counts, with the share of labels that is in.
 MOST_PERIODS = 6
-# Days with all labels on which past estimates are tested.
-BACK_TESTED_DAYS = 60
+# The newest days with all labels, on which past estimates are tested.
+BACK_TESTED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +261,13 @@ def _trust(mine: _Measurer, found: list[dict[str, Any]]) -> dict[str, Any]:
     if isinstance(mine.estimator, str):
         return {"reason": mine.estimator, "back_test": {}, "residual": {}}
     mature = next((one for one in found if one["is_mature"]), None)
-    days = list(_mature_days(mine))
-    names = {name for _, estimated in days for name in estimated}
+    judged = list(_mature_periods(mine))
+    names = {name for _, estimated in judged for name in estimated}
     tests = {}
     for name in sorted(names):
         pairs = [
             (metric_of(truth[name]), metric_of(estimated[name]))
-            for truth, estimated in days
+            for truth, estimated in judged
             if name in truth and name in estimated
         ]
         test = trust.back_test(pairs)
@@ -281,20 +281,29 @@ def _trust(mine: _Measurer, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _mature_days(
+def _mature_periods(
     mine: _Measurer,
 ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield the realized and the estimated metrics of days whose labels are in."""
+    """Yield the realized and the estimated metrics of days whose labels are in.
+
+    Where a day has too few labels to be judged by, those of weeks.
+    """
     recorded = PerformanceResult.objects.filter(
         version=mine.version,
         baseline=mine.baseline,
-        period=PerformanceResult.Period.DAY,
         labels__gte=mine.policy.minimum_sample,
     ).order_by("-start")
-    fields = recorded.values_list("rows", "labels", "realized", "estimated")
-    for rows, labels, truth, estimated in fields[:BACK_TESTED_DAYS]:
-        if mine.is_mature(rows, labels) and estimated:
-            yield truth["metrics"], estimated["metrics"]
+    for period in (PerformanceResult.Period.DAY, PerformanceResult.Period.WEEK):
+        found = [
+            (truth["metrics"], estimated["metrics"])
+            for rows, labels, truth, estimated in recorded.filter(
+                period=period
+            ).values_list("rows", "labels", "realized", "estimated")[:BACK_TESTED]
+            if mine.is_mature(rows, labels) and estimated
+        ]
+        if found:
+            yield from found
+            return
 
 
 def metric_of(data: Mapping[str, Any]) -> Metric:

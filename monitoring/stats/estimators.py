@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from governance.schema import Task
 from monitoring.stats import counted, rows, summed
+from monitoring.stats.answers import Answers
 from monitoring.stats.columns import Kind
 from monitoring.stats.drops import Outcomes
 from monitoring.stats.estimation import Cbpe, Estimates
@@ -113,14 +115,24 @@ class Estimator:
         assert self.of_counts is not None  # noqa: S101 - see `needs_rows`
         return counted.estimate(self.of_counts, self.layout, tally)
 
-    def sums(self, table: pa.Table) -> Sums:
-        """Return what some logged rows contribute to an estimate that needs rows."""
-        answers = answers_of(self.layout, table, is_ordered=self.is_ordered)
+    def sums_by_hour(self, table: pa.Table) -> dict[datetime, Sums]:
+        """Return what logged rows contribute to an estimate that needs rows."""
+        hours = list(rows.by_hour(table))
         if isinstance(self.of_rows, ClassSums):
-            return self.of_rows.of(answers)
+            return {hour: self.of_rows.of(self._answers(part)) for hour, part in hours}
         assert self.of_rows is not None  # noqa: S101 - see `needs_rows`
-        columns = rows.whole_columns(table, self.kinds)
-        return self.of_rows.of(columns, answers.scores)
+        if not hours:
+            return {}
+        whole = pa.concat_tables([part for _, part in hours])
+        found = self.of_rows.of_parts(
+            rows.whole_columns(whole, self.kinds),
+            self._answers(whole).scores,
+            [part.num_rows for _, part in hours],
+        )
+        return dict(zip((hour for hour, _ in hours), found, strict=True))
+
+    def _answers(self, table: pa.Table) -> Answers:
+        return answers_of(self.layout, table, is_ordered=self.is_ordered)
 
     def summed(self, sums: Sums | None) -> Estimates:
         """Return the metrics that the rows of some sums should have.

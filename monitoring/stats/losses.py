@@ -137,14 +137,35 @@ class Dle:
             Sums over them of the expected absolute and squared errors.
 
         """
+        absolute, squares = self.losses(columns, predictions)
+        used = int(np.count_nonzero(~np.isnan(absolute)))
+        return used, float(np.nansum(absolute)), float(np.nansum(squares))
+
+    def losses(self, columns: Columns, predictions: Floats) -> tuple[Floats, Floats]:
+        """Return each row's expected absolute and squared error, NaN if there is none.
+
+        Parameters
+        ----------
+        columns, predictions
+            As for `estimate`.
+
+        Returns
+        -------
+        tuple of float array, shape (n,)
+
+        """
         found = np.flatnonzero(np.isfinite(predictions))
-        if not len(found):
-            return 0, 0.0, 0.0
-        mine = {
-            name: take(columns[name], found) for name in self._kinds if name in columns
-        }
-        table = _table(mine, self._kinds, self._places, predictions[found])
-        return len(found), self._absolute.sum(table), self._square.sum(table)
+        absolute, squares = np.full((2, len(predictions)), np.nan)
+        if len(found):
+            mine = {
+                name: take(columns[name], found)
+                for name in self._kinds
+                if name in columns
+            }
+            table = _table(mine, self._kinds, self._places, predictions[found])
+            absolute[found] = self._absolute.each(table)
+            squares[found] = self._square.each(table)
+        return absolute, squares
 
     def told(self, rows: int, used: int, absolute: float, squares: float) -> Estimates:
         """Return the errors that follow from sums over rows, with their intervals."""
@@ -221,10 +242,10 @@ class _Loss:
         trees.fit(table, losses[drawn] / (unit or 1.0))
         return cls(trees, unit, spread)
 
-    def sum(self, table: Floats) -> float:
-        """Return the expected sum of some rows' losses."""
-        losses = np.maximum(self.trees.predict(table), 0.0)
-        return float(losses.sum()) * self.unit
+    def each(self, table: Floats) -> Floats:
+        """Return the expected loss of each row."""
+        losses: Floats = np.maximum(self.trees.predict(table), 0.0) * self.unit
+        return losses
 
 
 def _labelled(predictions: Floats, labels: Floats) -> NDArray[np.intp]:

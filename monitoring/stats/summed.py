@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -174,6 +175,30 @@ class LossSums:
         """Return what some rows contribute; those without a prediction nothing."""
         used, *losses = self.estimator.sums(columns, predictions)
         return Sums(len(predictions), used, np.array(losses))
+
+    def of_parts(
+        self, columns: Columns, predictions: Floats, sizes: Sequence[int]
+    ) -> list[Sums]:
+        """Return what the parts of some rows contribute, the trees asked but once.
+
+        Parameters
+        ----------
+        columns, predictions
+            Of all rows, part by part.
+        sizes : sequence of int
+            Rows of each part.
+
+        """
+        losses = self.estimator.losses(columns, predictions)
+        ends = np.cumsum(sizes)[:-1]
+        found = []
+        for absolute, squares in zip(
+            np.split(losses[0], ends), np.split(losses[1], ends), strict=True
+        ):
+            used = int(np.count_nonzero(~np.isnan(absolute)))
+            values = np.array([np.nansum(absolute), np.nansum(squares)])
+            found.append(Sums(len(absolute), used, values))
+        return found
 
     def estimates(self, sums: Sums) -> Estimates:
         """Return the errors that the rows of the sums should have."""
