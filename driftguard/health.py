@@ -62,7 +62,15 @@ class Broker:
         self.reached_at = time.monotonic()
 
     def answers(self) -> bool:
-        with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as connection:
+        with Connection(
+            settings.CELERY_BROKER_URL,
+            connect_timeout=2,
+            # A Redis that hangs takes the question and never answers it.
+            transport_options={
+                **settings.CELERY_BROKER_TRANSPORT_OPTIONS,
+                "socket_timeout": 2,
+            },
+        ) as connection:
             try:
                 connection.ensure_connection(max_retries=1, timeout=2)
             except (OSError, OperationalError) as error:

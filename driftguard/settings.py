@@ -287,10 +287,15 @@ if MESSAGE_DIR:
         "polling_interval": 0.2,
     }
 elif CELERY_BROKER_URL.startswith("redis"):
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2}
+    # Without the second a Redis that hangs would keep whoever sends for ever; reading
+    # the queue waits a second at a time.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 5}
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A worker that has lost its broker ends, and its supervisor starts another, which waits
+# for the broker: one that reconnects to a restarted Redis never takes a task again.
+CELERY_BROKER_CONNECTION_RETRY = False
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -122,10 +122,12 @@ def start_server(
     """Return a function that starts `manage.py serve` with its own data directory."""
     started: list[RunningServer] = []
 
-    def start(directory: Path | None = None, **variables: str) -> RunningServer:
+    def start(
+        directory: Path | None = None, *, wait: bool = True, **variables: str
+    ) -> RunningServer:
         server = RunningServer(directory or tmp_path_factory.mktemp("serve"), variables)
         started.append(server)
-        server.start()
+        server.start(wait=wait)
         return server
 
     yield start
@@ -159,6 +161,10 @@ def broker_missing(url: str) -> str:
     return ""
 
 
+def redis_server_missing() -> str:
+    return "" if shutil.which("redis-server") else "it is not installed"
+
+
 def browser_missing() -> str:
     names = ("chromium", "chromium-browser", "google-chrome")
     return "" if any(map(shutil.which, names)) else f"none of {names} is installed"
@@ -171,6 +177,7 @@ def curl_missing() -> str:
 NEEDS = {
     "rabbitmq": rabbitmq_missing,
     "redis": redis_missing,
+    "redis_server": redis_server_missing,
     "browser": browser_missing,
     "curl": curl_missing,
 }

@@ -1,4 +1,5 @@
 import argparse
+import json
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
@@ -208,9 +210,14 @@ class Command(BaseCommand):
             settings.MESSAGE_DIR.mkdir(exist_ok=True, mode=0o700)
         supervisor.start_work()
         deadline = time.monotonic() + READY_SECONDS
-        while not self.is_ready():
-            if time.monotonic() > deadline:
-                raise SupervisionError("The web server did not become ready.")
+        waits_for_broker = False
+        while reason := self.unreadiness():
+            if "broker" in reason and not waits_for_broker:
+                # It only delays: everything but the work of the worker goes on.
+                self.say("The message broker does not answer; its work waits.")
+                waits_for_broker = True
+            if time.monotonic() > deadline and not waits_for_broker:
+                raise SupervisionError(f"The web server did not become ready: {reason}")
             if not supervisor.is_running():
                 return
             time.sleep(0.1)
@@ -225,14 +232,18 @@ class Command(BaseCommand):
             else f"http://{host}:{self.port}"
         )
 
-    def is_ready(self) -> bool:
+    def unreadiness(self) -> str:
+        """Return what `/readyz` says is missing, or nothing if all is there."""
         host = EVERYWHERE.get(self.host, self.host)
         connection = HTTPConnection(host, self.port, timeout=5)
         try:
             connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
+            answer = connection.getresponse()
+            if answer.status == HTTPStatus.OK:
+                return ""
+            return str(json.loads(answer.read())["detail"])
+        except (OSError, HTTPException, ValueError, KeyError):
+            return "It does not answer."
         finally:
             connection.close()
 
