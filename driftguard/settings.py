@@ -253,6 +253,8 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 # Governance's own calls keep their Idempotency-Keys where monitoring keeps its own.
 REPEATED_REQUESTS = "monitoring.api.repeats"
+# Where the receipts are that entries of the trail seal, for the auditor's bundle.
+SEALED_RECEIPTS = "monitoring.actions.seals.leaves"
 SPECTACULAR_SETTINGS = {
     "TITLE": "DriftGuard",
     "DESCRIPTION": "Monitoring and governance of models in production.",
@@ -346,6 +348,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "forget idempotency keys": {
         "task": "monitoring.tasks.forget_idempotency_keys",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "seal receipts": {
+        "task": "monitoring.tasks.seal_receipts",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+    "verify trails": {
+        "task": "governance.tasks.verify_trails",
         "schedule": 3600.0,
         "options": {"expires": 3600.0},
     },

@@ -13,6 +13,7 @@ from governance.actions import (
     limits,
     override_terms,
     revalidations,
+    verification,
 )
 
 
@@ -59,3 +60,9 @@ def watch() -> None:
 def revalidate() -> None:
     """Ask for the periodic re-validations that are due."""
     revalidations.sweep()
+
+
+@shared_task
+def verify_trails() -> None:
+    """Verify the trails that have not been for a day."""
+    verification.verify_due()

@@ -19,6 +19,7 @@ from monitoring.actions import (
     predictions,
     profiles,
     schedules,
+    seals,
     segments,
 )
 from monitoring.models import IdempotencyKey
@@ -122,3 +123,11 @@ def forget_idempotency_keys() -> None:
     """Forget the answers that nobody may ask for again."""
     oldest = timezone.now() - IDEMPOTENCY_KEPT
     IdempotencyKey.objects.filter(created_at__lt=oldest).delete()
+
+
+@shared_task
+def seal_receipts() -> None:
+    """Put what was received under the audit trail."""
+    with _slot(7, 1) as is_mine:
+        if is_mine:
+            seals.seal_due()

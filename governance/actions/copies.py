@@ -50,6 +50,14 @@ def stored(organization: Organization) -> Iterator[str]:
             yield from notes.split(file.read_text(encoding="utf-8", errors="replace"))
 
 
+def last_of_each_day(organization: Organization) -> Iterator[str]:
+    """Yield the newest checkpoint of each day that stands in any of the places."""
+    for place in places():
+        for file in _files(place, organization):
+            if last := _last_of(file):
+                yield last
+
+
 def due() -> set[int]:
     """Return the organizations whose newest checkpoint isn't everywhere yet."""
     largest = dict(
@@ -126,13 +134,18 @@ def _append(directory: Path, checkpoint: Checkpoint) -> None:
 
 def _last_note(place: Path, organization: Organization) -> str | None:
     for file in reversed(_files(place, organization)):
-        with file.open("rb") as content:
-            content.seek(max(0, file.stat().st_size - END))
-            text = content.read().decode(errors="replace")
-        # The first may have been cut in two by reading the end only.
-        if found := list(notes.split(text)):
-            return found[-1]
+        if last := _last_of(file):
+            return last
     return None
+
+
+def _last_of(file: Path) -> str | None:
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - END))
+        text = content.read().decode(errors="replace")
+    # The first may have been cut in two by reading the end only.
+    found = list(notes.split(text))
+    return found[-1] if found else None
 
 
 def _files(place: Path, organization: Organization) -> list[Path]:

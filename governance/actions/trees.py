@@ -62,8 +62,8 @@ def _nodes(organization: Organization, level: int, start: int, end: int) -> list
     """Return the hashes that stand at the lowest level of a tile of this level."""
     if level == 0:
         entries = AuditEntry.objects.for_organization(organization).order_by("seq")
-        bodies = entries.filter(seq__gt=start, seq__lte=end).values_list("body")
-        return [merkle.leaf_hash(bytes(body)) for (body,) in bodies]
+        leaves = entries.filter(seq__gt=start, seq__lte=end).values_list("leaf_hash")
+        return [bytes(leaf) for (leaf,) in leaves]
     below = AuditTile.objects.for_organization(organization).filter(level=level - 1)
     roots = below.filter(index__gte=start, index__lt=end).order_by("index")
     return [bytes(root) for (root,) in roots.values_list("root")]

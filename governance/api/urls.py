@@ -3,6 +3,7 @@
 from django.urls import path
 
 from governance.api import (
+    audit,
     auth,
     checkpoints,
     deployment_lists,
@@ -35,6 +36,9 @@ urlpatterns = [
     path("api/models", registry.ModelsView.as_view()),
     path("api/models/<str:reference>", registry.ModelView.as_view()),
     path("api/models/<str:reference>/versions", registry.VersionsView.as_view()),
+    path("api/audit", audit.AuditView.as_view()),
+    path("api/audit/export", audit.ExportView.as_view()),
+    path("api/audit/bundle", audit.BundleView.as_view()),
     path("api/audit/checkpoint", checkpoints.CheckpointView.as_view()),
     path("api/audit/proof/inclusion", checkpoints.InclusionView.as_view()),
     path("api/audit/proof/consistency", checkpoints.ConsistencyView.as_view()),

@@ -38,6 +38,8 @@ class AuditEntry(TenantModel):
 
     seq = models.BigIntegerField()
     body = models.BinaryField()
+    # RFC 6962's hash of the body when it was written: the tree is made of these.
+    leaf_hash = models.BinaryField(max_length=32)
     at = models.DateTimeField()
     actor_type = models.CharField(max_length=20)
     actor_id = models.CharField(max_length=64, blank=True)
@@ -69,6 +71,11 @@ class AuditEntry(TenantModel):
                 fields=("organization", "object_type", "object_id"),
                 name="audit_by_object",
             ),
+            # The list by kind of deed and by time, and the last verification.
+            models.Index(
+                fields=("organization", "action", "seq"), name="audit_by_action"
+            ),
+            models.Index(fields=("organization", "at"), name="audit_by_time"),
             # "Under which approval, which override was this?"
             models.Index(
                 fields=("organization", "approval_id"),

@@ -108,6 +108,8 @@ class Receipt(TenantModel):
         Quarantine, null=True, on_delete=models.PROTECT, related_name="receipts"
     )
     pending = models.BooleanField(default=True)
+    # The entry of the audit trail that covers it names this; empty: none does yet.
+    seal = models.UUIDField(null=True, editable=False)
     # A worker's lease; when it has passed, another worker takes the receipt.
     claimed_until = models.DateTimeField(null=True)
 
@@ -121,6 +123,17 @@ class Receipt(TenantModel):
                 fields=("version", "id"),
                 condition=models.Q(pending=True),
                 name="receipt_pending",
+            ),
+            # The sealer asks every minute what is not sealed, an auditor what is.
+            models.Index(
+                fields=("organization", "id"),
+                condition=models.Q(seal=None),
+                name="receipt_unsealed",
+            ),
+            models.Index(
+                fields=("seal", "id"),
+                condition=models.Q(seal__isnull=False),
+                name="receipt_by_seal",
             ),
             # A window's receipts: re-profiling, fsck, the admin.
             models.Index(

@@ -44,6 +44,7 @@ def assert_unbroken(organization: Organization) -> int:
         assert body["seq"] == entry.seq == number
         assert body["prev"] == previous.hex()
         assert entry.action == body["action"]
+        assert bytes(entry.leaf_hash) == hashlib.sha256(b"\0" + raw).digest()
         previous = hashlib.sha256(raw).digest()
     head = AuditHead.objects.get(pk=organization.pk)
     assert (head.seq, bytes(head.digest)) == (len(entries), previous)
@@ -299,6 +300,7 @@ class TestTrailIsFinal:
             ('{"at":"', '","org":%s,"payload_hash":null,"prev":"', '","seq":1'),
             ('{"at":"', '","org":%s,"payload_hash":null,"prev":"0', '","seq":'),
             ('{"at":"1', '","org":%s,"payload_hash":null,"prev":"', '","seq":'),
+            ('{"at":"', '","payload_hash":null,"prev":"', '","seq":'),
             ("nonsense", "%s", ""),
         ],
     )

@@ -213,7 +213,7 @@ class TestSigning:
         record(organization, 5)
         signed(organization)
         as_owner(
-            "UPDATE governance_auditentry SET body = '{}' "
+            "UPDATE governance_auditentry SET leaf_hash = '{}' "
             "WHERE organization_id = %s AND seq = 3",
             [organization.pk],
         )
@@ -253,7 +253,7 @@ class TestSigning:
         for organization in (first, second):
             record(organization)
         as_owner(
-            "UPDATE governance_auditentry SET body = '{}' "
+            "UPDATE governance_auditentry SET leaf_hash = '{}' "
             "WHERE organization_id = %s AND seq = 2",
             [first.pk],
         )
@@ -498,7 +498,7 @@ class TestApi:
         api = api_of(alice, scopes=["audit:read"])
         signed(alice.organization)
         as_owner(
-            "UPDATE governance_auditentry SET body = '{}' "
+            "UPDATE governance_auditentry SET leaf_hash = '{}' "
             "WHERE organization_id = %s AND seq = 2",
             [alice.organization.pk],
         )

@@ -102,6 +102,20 @@ def test_erasing_twice_finds_nothing() -> None:
     assert len(trail(organization)) == count
 
 
+def test_an_erasure_that_was_denied_erases_nothing() -> None:
+    organization = factories.make_organization()
+    seqs = with_payloads(organization, 2)
+    audit.record(
+        organization,
+        actor=None,
+        action="payload.erased",
+        object=None,
+        outcome="denied",
+        facts={"erased": [[seqs[0], seqs[1]]]},
+    )
+    assert AuditPayload.objects.filter(entry__seq__in=seqs).count() == 2
+
+
 DELETE = "DELETE FROM governance_auditpayload WHERE organization_id = %s"
 
 
