@@ -88,6 +88,8 @@ def test_every_body_has_an_example_that_fits(name: str) -> None:
             faults = [
                 f"{error.json_path}: {error.message[:120]}"
                 for error in validator.iter_errors(example)
+                # An example may leave fields out, if whose they are is an answer.
+                if whose == "request" or error.validator != "required"
             ]
             assert faults == [], (whose, media)
 

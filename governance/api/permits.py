@@ -92,6 +92,12 @@ class PermitView(ApiView):
         return Response(answer.data)
 
 
+class KeySet(serializers.Serializer[Any]):
+    """A JWK set (RFC 7517)."""
+
+    keys = serializers.ListField(child=serializers.DictField())
+
+
 class PermitKeysView(ApiView):
     """The public keys of permits; anybody may have them."""
 
@@ -100,8 +106,8 @@ class PermitKeysView(ApiView):
 
     @operation(
         "Get the public keys of permits",
-        answer=serializers.JSONField(),
-        errors=(503,),
+        answer=KeySet,
+        errors=(422, 503),
         answer_example={
             "keys": [
                 {
