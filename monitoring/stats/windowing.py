@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from bisect import bisect_right
 from functools import lru_cache
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -182,11 +182,12 @@ class Kswin(Stream):
         chosen = self._random.sample(range(size - newest), newest)
         drawn = sorted([self._window[place] for place in chosen])
         recent = sorted(self._window[-newest:])
-        gap = max(
-            abs(bisect_right(drawn, one) - bisect_right(recent, one))
-            for one in (*drawn, *recent)
+        # So many steps apart are the two where a value of one sample lies below that
+        # many less of the other's.
+        steps = _critical_gap(newest, self.parameters["alpha"]) - 1
+        return any(map(lt, drawn[steps:], recent)) or any(
+            map(lt, recent[steps:], drawn)
         )
-        return gap >= _critical_gap(newest, self.parameters["alpha"])
 
 
 @lru_cache(maxsize=32)
