@@ -66,6 +66,7 @@ NO_DECISION = {
         "thresholds_for",
         "content_hash",
         "in_force_for",
+        "closest",
         "default_of",
         "binding_hash",
         "read_content",
@@ -99,6 +100,10 @@ NO_DECISION = {
     "governance/actions/rounds.py": {"over"},
     "governance/actions/revalidations.py": {"due_at", "months_after", "sweep"},
     "governance/actions/suspensions.py": {"locked"},
+    "governance/actions/backtests.py": {"sides_of", "run", "digest_of"},
+    "governance/actions/changes.py": {"read"},
+    "governance/actions/policy_templates.py": {"names", "text", "read"},
+    "governance/actions/publications.py": {"touched"},
     "governance/actions/endings.py": {
         "locked",
         "changes_of",

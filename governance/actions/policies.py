@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import rfc8785
@@ -49,11 +50,19 @@ def in_force_for(model: RegisteredModel) -> PolicyVersion:
         .select_related("policy")
         .order_by("policy_id")
     )
+    chosen = closest(model, active)
+    if chosen is None:
+        raise ConflictError("The organization has no policy in force.")
+    return chosen
+
+
+def closest(
+    model: RegisteredModel, active: Iterable[PolicyVersion]
+) -> PolicyVersion | None:
+    """Return which of some policy versions is meant for a model, None if none is."""
     ranks = [(_rank(version, model), version) for version in active]
     chosen = max(ranks, key=lambda one: one[0], default=None)
-    if chosen is None or chosen[0] == 0:
-        raise ConflictError("The organization has no policy in force.")
-    return chosen[1]
+    return None if chosen is None or chosen[0] == 0 else chosen[1]
 
 
 def thresholds_for(model: RegisteredModel) -> Thresholds:

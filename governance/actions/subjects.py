@@ -126,7 +126,9 @@ def of_publication(draft: PolicyVersion, proposal: Mapping[str, Any]) -> dict[st
         {
             "draft": {"id": draft.pk, "content": draft.content_hash},
             "replaces": active and {"id": active.pk, "content": active.content_hash},
-            "proposal": dict(proposal),
+            "effective_at": proposal.get("effective_at"),
+            # The result itself is part of the request, which never changes.
+            "backtest": proposal.get("backtest_digest"),
         }
     )
     return subject

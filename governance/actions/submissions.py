@@ -12,6 +12,7 @@ from django.utils import timezone
 from governance.actions import (
     approvals,
     authority,
+    backtests,
     changes,
     effects,
     endings,
@@ -194,6 +195,7 @@ def submit_publication(
     proposal = {
         "effective_at": effective_at.isoformat() if effective_at else None,
         "backtest": dict(backtest) if backtest is not None else None,
+        "backtest_digest": backtests.digest_of(backtest) if backtest else None,
     }
     draft = _Draft(
         kind=Kind.POLICY,
