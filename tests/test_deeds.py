@@ -101,7 +101,6 @@ NO_DECISION = {
     "governance/actions/revalidations.py": {"due_at", "months_after", "sweep"},
     "governance/actions/suspensions.py": {"locked"},
     "governance/actions/backtests.py": {"sides_of", "run", "digest_of"},
-    "governance/actions/changes.py": {"read"},
     "governance/actions/policy_templates.py": {"names", "text", "read"},
     "governance/actions/publications.py": {"touched"},
     "governance/actions/endings.py": {
