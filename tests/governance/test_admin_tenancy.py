@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.actions import intakes, overrides
+from governance.actions import intakes, invitations, overrides
 from governance.actions.override_checks import Terms
 from governance.models import Finding, Membership, User
 from tests.factories import (
@@ -34,7 +34,7 @@ NAMES = [table._meta.label_lower for table in TABLES]
 HISTORY = [
     table
     for table in TABLES
-    if table._meta.model_name not in {"registeredmodel", "membership", "apikey"}
+    if table._meta.model_name not in {"registeredmodel", "membership", "apikey", "invitation"}
 ]
 
 
@@ -63,6 +63,12 @@ def alice() -> Person:
         version,
         environment="production",
         terms=Terms(["index"], "Alice's secret justification"),
+        actor=person.actor,
+    )
+    invitations.invite(
+        person.organization,
+        email="invited@example.com",
+        role=Membership.Role.AUDITOR,
         actor=person.actor,
     )
     return person
