@@ -34,7 +34,8 @@ NAMES = [table._meta.label_lower for table in TABLES]
 HISTORY = [
     table
     for table in TABLES
-    if table._meta.model_name not in {"registeredmodel", "membership", "apikey", "invitation"}
+    if table._meta.model_name
+    not in {"registeredmodel", "membership", "apikey", "invitation"}
 ]
 
 
