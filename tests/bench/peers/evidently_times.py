@@ -46,7 +46,7 @@ def main() -> int:
     def run() -> None:
         found[:] = Report(metrics).run(window, reference).dict()["metrics"]
 
-    seconds = tables.best(1, run)
+    seconds = tables.best(2, run)
     print(json.dumps([seconds, [float(one["value"]) for one in found]]), flush=True)
     return 0
 
