@@ -11,12 +11,15 @@ from typing import Any
 
 import rfc8785
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from governance.actions import policies
 from governance.actions.audit import plain
 from governance.decision import (
+    RULE_NAMES,
     Facts,
+    Level,
     PreviousState,
     Status,
     Thresholds,
@@ -25,7 +28,7 @@ from governance.decision import (
     explain,
 )
 from governance.exceptions import InvalidError, fault
-from governance.models import Evidence, PolicyVersion, RegisteredModel
+from governance.models import Evidence, Override, PolicyVersion, RegisteredModel
 
 LONGEST_DAYS = 366
 # A run of that many takes some ten seconds; beyond, the newest of a day stands for it.
@@ -33,6 +36,8 @@ MOST_EVIDENCE = 20_000
 MOST_SHOWN = 1_000
 # Facts of a long time before the first day bring both sides into their state.
 WARM_UP = timedelta(days=2)
+# The rules of the gate that stored evidence tells about.
+MEASURED = ["index", "assessed", *RULE_NAMES]
 
 # The newest evidence of each version in each step, of some models, oldest first.
 SELECTED = """
@@ -185,6 +190,8 @@ def _result(
             totals["new_blocks"] += flip["is_new_block"]
             totals["lifted_blocks"] += flip["is_lifted_block"]
             flips.append({"version_id": pk, **flip})
+    spared = [*_spared(courses, since, until)]
+    totals["unnecessary_overrides"] = len(spared)
     return {
         "since": since.isoformat(),
         "until": until.isoformat(),
@@ -193,11 +200,66 @@ def _result(
         "models": len({course.sides.model.pk for course in courses.values()}),
         "totals": {
             name: totals[name]
-            for name in ("days", "flips", "new_blocks", "lifted_blocks")
+            for name in (
+                "days",
+                "flips",
+                "new_blocks",
+                "lifted_blocks",
+                "unnecessary_overrides",
+            )
         },
         "flips": flips[:MOST_SHOWN],
         "left_out": max(len(flips) - MOST_SHOWN, 0),
+        "overrides": spared[:MOST_SHOWN],
     }
+
+
+def _spared(
+    courses: Mapping[int, _Course], since: datetime, until: datetime
+) -> Iterator[dict[str, Any]]:
+    """Yield the overrides that were needed, and wouldn't have been under the draft.
+
+    That can be told of those for rules on what was measured.
+    """
+    overrides = (
+        Override.objects.filter(version__in=courses, activated_at__lt=until)
+        .filter(Q(ended_at=None) | Q(ended_at__gt=since))
+        .filter(rules__contained_by=MEASURED)
+        .order_by("pk")
+    )
+    for override in overrides:
+        course = courses[override.version_id]
+        start = override.activated_at or until
+        end = override.ended_at or min(override.expires_at, until)
+        days = [
+            verdicts
+            for day, verdicts in course.days.items()
+            if start.date() <= day <= end.date()
+        ]
+        needed, still = (
+            any(_fails(rule, one[side]) for one in days for rule in override.rules)
+            for side in ("before", "after")
+        )
+        if needed and not still:
+            yield {
+                "id": override.pk,
+                "model": course.sides.model.name,
+                "version": course.version,
+                "environment": override.environment,
+                "rules": override.rules,
+                "days": len(days),
+            }
+
+
+def _fails(rule: str, verdict: Verdict) -> bool:
+    """Tell whether a verdict needs an override of this rule to pass the gate."""
+    if rule == "index":
+        return verdict.band is Status.BLOCKED
+    if rule == "assessed":
+        return verdict.status is Status.NOT_ASSESSED
+    return any(
+        one.rule == rule and one.level is not Level.ADVISORY for one in verdict.failed
+    )
 
 
 def _flip(

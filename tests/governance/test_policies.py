@@ -9,12 +9,14 @@ from django.utils import timezone
 
 from governance.actions import (
     backtests,
+    overrides,
     policies,
     policy_templates,
     publications,
     registry,
     risk,
 )
+from governance.actions.override_checks import Terms
 from governance.decision import (
     ColumnFacts,
     Facts,
@@ -48,6 +50,7 @@ from tests.factories import (
     submit,
     vote,
 )
+from tests.governance import deploying
 from tests.governance.policies import draft, publish
 
 Status = PolicyVersion.Status
@@ -400,6 +403,7 @@ class TestBacktest:
             "flips": 0,
             "new_blocks": 0,
             "lifted_blocks": 0,
+            "unnecessary_overrides": 0,
         }
         assert (result["evidence"], result["step"]) == (5, "hour")
 
@@ -462,6 +466,21 @@ class TestBacktest:
         measure(make_version(charlie), [alarming()])
         result = self.run(version, rules={"R1": {"level": "advisory"}})
         assert {one["model"] for one in result["flips"]} == {"Scores"}
+
+    @pytest.mark.parametrize(("minimum", "count"), [(0.4, 1), (0.75, 0)])
+    def test_shows_overrides_that_would_not_be_needed(
+        self, alice: Person, bob: Person, minimum: float, count: int
+    ) -> None:
+        version = deploying.measure(deploying.make_approved(alice), ratio=0.5)
+        terms = Terms(rules=["R7"], justification=deploying.REASON)
+        override = overrides.propose(
+            version, environment="production", terms=terms, actor=alice.actor
+        )
+        overrides.approve(override, reason="Small exposure.", actor=bob.actor)
+        drafted = draft(alice.organization, fairness_minimum=minimum)
+        result = backtests.run(drafted, days=1)
+        assert result["totals"]["unnecessary_overrides"] == count
+        assert [one["id"] for one in result["overrides"]] == [override.pk][:count]
 
     def test_is_attached_to_the_request_and_bound_by_it(
         self, version: ModelVersion, alice: Person, bob: Person
