@@ -72,13 +72,18 @@ class Visitor:
     def watch(self) -> None:
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("requestfailed", lambda request: self._note("failed", request))
+        self.page.on("requestfailed", self._miss)
         self.page.on("request", self._see)
 
     def _hear(self, message: ConsoleMessage) -> None:
         # Violations of the content security policy are errors on the console.
         if message.type in {"error", "warning"}:
             self.faults.append(message.text)
+
+    def _miss(self, request: Request) -> None:
+        # Who leaves a page gives up what it was still loading.
+        if request.failure != "net::ERR_ABORTED":
+            self._note("failed", request)
 
     def _see(self, request: Request) -> None:
         if not request.url.startswith((self.site, "data:", f"blob:{self.site}")):

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.house.test_web import HEAVY
 from tests.running_server import READY_SECONDS, ROOT, RunningServer
 
 pytestmark = pytest.mark.server
@@ -92,11 +93,26 @@ def test_nothing_is_written_beside_the_data_directory(server: RunningServer) -> 
     assert strangers == set()
 
 
-def test_a_web_process_is_lean(server: RunningServer) -> None:
-    workers = server.find("granian")[1:]
+def test_a_web_process_is_lean_after_its_first_batch(running: RunningServer) -> None:
+    made = httpx.post(f"{running.url}/auth/register", json={"name": "Lean Bank"})
+    key = made.raise_for_status().json()["api_key"]
+    features = {f"feature {number}": number / 7 for number in range(20)}
+    rows = [{"input_features": features, "prediction": 1}] * 1000
+    model = {"model_name": "Lean", "version": "1", "task": "binary"}
+    batch = {"model_id": "lean", "predictions": rows}
+    for path, body in (("models", model), ("logs/prediction/batch", batch)):
+        httpx.post(
+            f"{running.url}/api/{path}",
+            headers={"X-API-Key": key},
+            json=body,
+            timeout=60,
+        ).raise_for_status()
+    workers = running.find("granian")[1:]
     assert len(workers) == 2
     for worker in workers:
         assert worker.memory_info().rss < 120 * 1024 * 1024
+        paths = " ".join(one.path for one in worker.memory_maps())
+        assert [name for name in HEAVY if f"/{name}/" in paths] == []
 
 
 def test_a_second_serve_on_the_same_data_directory_is_refused(

@@ -239,7 +239,7 @@ def test_messages_of_the_embedded_broker_arrive_once_and_in_order() -> None:
         with pytest.raises(queue.Empty):
             queue.get(timeout=0.5)
         queue.close()
-    assert list(settings.MESSAGE_DIR.glob("*.*")) == []
+    assert list(settings.MESSAGE_DIR.glob("*.numbers.*")) == []
 
 
 def test_every_scheduled_task_exists_and_its_messages_expire() -> None:
