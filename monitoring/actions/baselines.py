@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -23,7 +24,7 @@ from governance.identifiers import IdentifierError, decode
 from governance.models import ApprovalRequest, ModelVersion, RegisteredModel
 from governance.schema import Schema
 from monitoring.actions import standards, versions
-from monitoring.models import Baseline, Receipt
+from monitoring.models import Baseline, Profile, ProfiledReceipt, Receipt
 
 if TYPE_CHECKING:
     # A web process makes baselines without loading what this takes.
@@ -237,12 +238,15 @@ def activate(
     """Measure the version against this baseline from now on.
 
     The predictions of the window are counted for it first; until that is done the
-    baseline before stays in use. Activating the active one changes nothing. Once the
-    version or an heir of it is approved, it takes an approved request.
+    baseline before stays in use. Activating the active one changes nothing. One that
+    comes back is counted from nothing: outcomes, corrections and quarantines of the
+    meantime passed it by. Once the version or an heir of it is approved, it takes an
+    approved request.
     """
     version = baseline.version
     subjects.lock(version.model_id)
     versions.lock(version.pk)
+    counted = _counted(version)
     before = Baseline.objects.filter(version=version, active=True).first()
     if before is not None and before.pk == baseline.pk:
         return baseline
@@ -259,8 +263,32 @@ def activate(
         approval_id=under.pk if under else None,
     )
     _tell_governance(version, under=under, actor=actor)
+    _forget_old_counts(version, counted)
     _count_anew(version)
     return baseline
+
+
+def _counted(version: ModelVersion) -> dict[int, set[UUID]]:
+    """Return the baselines that the version and its heirs are counted for."""
+    return {
+        heir.pk: {baseline.pk for baseline in standards.counted(heir)}
+        for heir in _heirs(version)
+    }
+
+
+def _forget_old_counts(version: ModelVersion, counted: Mapping[int, set[UUID]]) -> None:
+    """Forget what is left of counts for which nothing was counted until now.
+
+    All locks of the heirs have been taken.
+    """
+    for heir in _heirs(version):
+        standard = standards.wanted(heir)
+        if standard is None or standard.baseline.pk in counted.get(heir.pk, set()):
+            continue
+        Profile.objects.filter(version=heir, baseline=standard.baseline).delete()
+        ProfiledReceipt.objects.filter(
+            receipt__version=heir, baseline=standard.baseline
+        ).delete()
 
 
 def _heirs(version: ModelVersion) -> QuerySet[ModelVersion]:

@@ -458,6 +458,29 @@ def test_another_baseline_counts_the_window_again_and_serves_when_it_is_done() -
 
 
 @pytest.mark.django_db
+def test_a_baseline_that_comes_back_counts_what_was_corrected_meanwhile() -> None:
+    version = make_version(classes=[0, 1])
+    labelled_baseline(version)
+    first = standards.counted(version)[0]
+    receipt = traffic.log(version, scored_rows([0.1, 0.9, 0.8, 0.2]))
+    ids = traffic.ids_of(receipt)
+    traffic.label(version, dict(zip(ids, [0, 1, 0, 0], strict=True)))
+    traffic.live(version)
+    second = baselines.create(
+        version, features=simple_columns(80, seed=5), label="later", actor=None
+    )
+    baselines.activate(second, actor=None)
+    traffic.live(version)
+    traffic.label(version, {ids[2]: 1})
+    traffic.live(version)
+    first.refresh_from_db()
+    baselines.activate(first, actor=None)
+    traffic.live(version)
+    assert outcome_metrics(version)["confusion"] == [[2, 0], [0, 2]]
+    assert (counted(version).rows, counted(version).labels) == (4, 4)
+
+
+@pytest.mark.django_db
 def test_a_version_without_a_baseline_inherits_the_earlier_version_s() -> None:
     first = make_version(version="1")
     baseline = give_baseline(first, simple_columns(60))
