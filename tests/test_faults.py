@@ -6,6 +6,8 @@ PostgreSQL are killed in turn. Afterwards everything acknowledged is counted.
 """
 
 import logging
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from tests.fragile import (
     web_processes,
     worker,
 )
-from tests.running_server import RunningServer
+from tests.running_server import ROOT, RunningServer
 from tests.senders import BatchSender, Sender, SingleSender, features
 
 logger = logging.getLogger(__name__)
@@ -241,3 +243,22 @@ def test_the_live_view_counts_every_row(
 
     wait_until(lambda: counted() >= acknowledged(senders), "all rows are measured")
     assert counted() == acknowledged(senders)
+
+
+@pytest.mark.server
+def test_nothing_disagrees_with_anything(
+    fragile: RunningServer, replay: tuple[list[Sender], Faults, str]
+) -> None:
+    senders, _, _ = replay
+    done = subprocess.run(
+        [sys.executable, "manage.py", "fsck"],
+        cwd=ROOT,
+        env=fragile.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = acknowledged(senders) + sum(sender.labels for sender in senders)
+    assert f"{rows:,} rows" in done.stdout
+    assert "0 waiting, 0 faults" in done.stdout

@@ -19,6 +19,7 @@ _BIGINT = struct.Struct(">q")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _COUNT = struct.Struct(">h")
 _LENGTH = struct.Struct(">i")
+_END = _COUNT.pack(-1)
 
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -58,6 +59,29 @@ def each(
     with connection.cursor() as cursor:
         bound = cursor.mogrify(query, parameters).decode()
         cursor.copy_expert(f"COPY ({bound}) TO STDOUT (FORMAT binary)", sink)
+
+
+def each_tuple(
+    query: str, parameters: Parameters, handle: Callable[[bytes], None]
+) -> None:
+    """Call a function with each row's tuple, byte for byte as COPY has it."""
+    sink = _Tuples(handle)
+    with connection.cursor() as cursor:
+        bound = cursor.mogrify(query, parameters).decode()
+        cursor.copy_expert(f"COPY ({bound}) TO STDOUT (FORMAT binary)", sink)
+
+
+class _Tuples:
+    """Takes the messages of a binary COPY whole: each is a row, but for the ends."""
+
+    def __init__(self, handle: Callable[[bytes], None]) -> None:
+        self.handle = handle
+        self.start = _HEADER_LENGTH
+
+    def write(self, message: bytes) -> None:
+        row, self.start = message[self.start :], 0
+        if row and row != _END:
+            self.handle(row)
 
 
 class _Handler:

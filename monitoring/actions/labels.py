@@ -20,7 +20,7 @@ from governance.models import ModelVersion
 from monitoring.actions import hours, logged, segments, standards, versions
 from monitoring.models import GroundTruth, Prediction, ProfiledReceipt, Receipt
 from monitoring.stats import rows
-from monitoring.stats.gauges import Packed
+from monitoring.stats.gauges import Counts, Gauge, Packed
 
 ROWS_AT_ONCE = 20_000
 
@@ -150,6 +150,23 @@ def add_known(
     for table in tables.values():
         added.update(_counts(version, baseline_id, table, changes))
     hours.add(version, baseline_id, added)
+
+
+def of_rows(version: ModelVersion, gauge: Gauge, table: pa.Table) -> Counts:
+    """Return what the labels that are counted add to these rows' counts."""
+    keys = [UUID(bytes=key) for key in table["id"].to_pylist()]
+    known = GroundTruth.objects.filter(counted=True, prediction_id__in=keys)
+    places = {key: place for place, key in enumerate(keys)}
+    found = [
+        (places[key], outcome.encode())
+        for key, outcome in known.values_list("prediction_id", "outcome")
+        if key is not None
+    ]
+    if not found:
+        return gauge.empty()
+    taken = table.take([place for place, _ in found])
+    labelled = taken.append_column("label", rows.labels([text for _, text in found]))
+    return gauge.count_labels(labelled, version.schema)
 
 
 def _ends(table: pa.Table) -> tuple[UUID, UUID]:

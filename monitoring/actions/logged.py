@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from governance.models import ModelVersion
 from monitoring.actions import bulk
 from monitoring.models import Receipt
 from monitoring.stats import lines, rows
@@ -61,6 +63,17 @@ _WITH_IDS = """
         SELECT * FROM monitoring_prediction AS p WHERE p.id = wanted.id OFFSET 0
     ) AS p
     GROUP BY p.receipt_id, wanted.place / %s
+"""
+
+# In the order of an index that ends with neither version nor id: the rows of one moment
+# are few.
+_BETWEEN = """
+    SELECT {columns} FROM (
+        SELECT * FROM monitoring_prediction
+        WHERE model_id = %s AND version_id = %s AND "timestamp" >= %s
+        AND "timestamp" < %s AND ("timestamp", id) > (%s, %s)
+        ORDER BY "timestamp", id LIMIT %s
+    ) AS p GROUP BY p.receipt_id
 """
 
 
@@ -135,6 +148,26 @@ def _spans(receipt: Receipt) -> Iterator[tuple[UUID, UUID, UUID]]:
 def with_ids(ids: Sequence[UUID], kinds: lines.Kinds) -> pa.Table:
     """Return the predictions with these ids, as far as there are any."""
     return _read(_WITH_IDS, (list(ids), ROWS_TOGETHER)).table(kinds)[0]
+
+
+def between(
+    version: ModelVersion, start: datetime, end: datetime, kinds: lines.Kinds
+) -> Iterator[pa.Table]:
+    """Yield a version's predictions in [start, end), some thousands at a time."""
+    last = start, UUID(int=0)
+    while True:
+        found = _read(
+            _BETWEEN,
+            (version.model_id, version.pk, last[0], end, *last, ROWS_TOGETHER),
+        )
+        table = found.table(kinds)[0]
+        if table.num_rows:
+            yield table
+        if table.num_rows < ROWS_TOGETHER:
+            return
+        times, keys = table["timestamp"].to_pylist(), table["id"].to_pylist()
+        at, key = max(zip(times, keys, strict=True))
+        last = at, UUID(bytes=key)
 
 
 def _read(source: str, parameters: bulk.Parameters) -> Logged:

@@ -47,7 +47,9 @@ _length = struct.Struct("!i").pack
 _double = struct.Struct("!id").pack
 _moment = struct.Struct("!iq").pack
 # Column count, id, organization, model, version, receipt: each behind its length.
-_head = struct.Struct("!hi16siqiqiqi16s").pack
+_HEAD = struct.Struct("!hi16siqiqiqi16s")
+HEAD_LENGTH = _HEAD.size
+_head = _HEAD.pack
 _array_head = struct.Struct("!iiiIii").pack
 
 
@@ -113,7 +115,8 @@ def _interleaved(values: list[float]) -> list[float]:
     return [part for value in values for part in (8, value)]
 
 
-LABEL_COLUMNS = (
+# What never changes, so that the receipt covers it.
+FIXED_LABEL_COLUMNS = (
     "id",
     "organization_id",
     "model_id",
@@ -122,7 +125,9 @@ LABEL_COLUMNS = (
     "prediction_timestamp",
     "outcome_timestamp",
     "outcome",
-    # What follows may change, so that the receipt doesn't cover it.
+)
+LABEL_COLUMNS = (
+    *FIXED_LABEL_COLUMNS,
     "outcome_value",
     "match",
     "prediction_id",
@@ -136,6 +141,8 @@ COPY_LABELS = (
     "FROM STDIN (FORMAT binary)"
 )
 LABEL_START = struct.pack("!h", len(LABEL_COLUMNS))
+# Where the receipt stands behind that: after id, organization, model and its length.
+LABEL_RECEIPT = struct.calcsize("!i16siqiqi")
 _integer = struct.Struct("!iq").pack
 
 
