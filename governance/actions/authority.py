@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from governance.actions import credentials, limits
-from governance.actions.audit import Actor, deed, record
+from governance.actions.audit import Actor, Subject, deed, record
+from governance.actions.credentials import Credential
 from governance.exceptions import (
     PermissionDeniedError,
     ReauthenticationRequiredError,
+    ThrottledError,
 )
 from governance.models import ApiKey, ApprovalRequest, Membership, User
 from governance.models.tenancy import TenantModel
@@ -18,6 +20,9 @@ Role = Membership.Role
 # Ways in which a person has shown, at this very moment, who they are.
 CONFIRMED = frozenset({"password", "second_factor"})
 CONFIRMATIONS = (10, 15 * 60)  # attempts, in seconds
+# Whose refusal belongs into the trail: deeds of governance, and looking at the trail.
+GOVERNED = ("governance:", "audit:", "models:write")
+DENIALS = (20, 60 * 60)  # entries of one credential, in seconds
 
 
 def roles_of(actor: Actor, organization_id: int) -> frozenset[str]:
@@ -84,6 +89,37 @@ def refuse(subject: TenantModel, needed: str, *, action: str, actor: Actor) -> N
         reason=f"needs {needed}",
     )
     raise PermissionDeniedError(f"This needs {needed}.")
+
+
+def require_scope(credential: Credential, scope: str, *, call: tuple[str, str]) -> None:
+    """Refuse a credential that doesn't have the scope of a call (method and path).
+
+    The trail remembers it for what is governed, so many times an hour: nobody can fill
+    it with refusals. Call it outside a transaction.
+    """
+    if scope not in credential.scopes and scope.startswith(GOVERNED):
+        _remember_denial(credential, scope, call)
+    credential.require(scope)
+
+
+def _remember_denial(credential: Credential, scope: str, call: tuple[str, str]) -> None:
+    actor, organization_id = credential.actor, credential.organization_id
+    who = f"{organization_id} {actor.type} {actor.id}"
+    limit, seconds = DENIALS
+    try:
+        hits = limits.hit("denied", who, limit=limit, seconds=seconds)
+    except ThrottledError:
+        return
+    more = "; no more are recorded within the hour" if hits == limit else ""
+    method, path = call
+    record(
+        organization_id,
+        actor=actor,
+        action="api.called",
+        object=Subject("call", method, path),
+        outcome="denied",
+        reason=f"needs the scope {scope}{more}",
+    )
 
 
 def require_confirmation(subject: TenantModel, *, action: str, actor: Actor) -> None:

@@ -20,8 +20,8 @@ HIT = """
 """
 
 
-def hit(kind: str, who: str, *, limit: int, seconds: int) -> None:
-    """Count one attempt; raise ThrottledError from the one after `limit` on.
+def hit(kind: str, who: str, *, limit: int, seconds: int) -> int:
+    """Count one attempt, and return the count; ThrottledError from `limit` + 1 on.
 
     Call it outside a transaction: the count must stay, whatever comes of the attempt.
     """
@@ -34,6 +34,7 @@ def hit(kind: str, who: str, *, limit: int, seconds: int) -> None:
             f"Too many attempts; try again in {seconds_left} seconds.",
             retry_after=seconds_left,
         )
+    return int(hits)
 
 
 def purge() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -11,13 +11,15 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from governance.actions import credentials
+from governance.actions import authority, credentials
 from governance.actions.credentials import Credential
 from governance.exceptions import NotAuthenticatedError
 
 if TYPE_CHECKING:
     # rest_framework.views imports this module through the settings.
     from rest_framework.views import APIView
+
+    from governance.api.base import ApiView
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -67,10 +69,10 @@ class HasScope(BasePermission):
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method == "OPTIONS" or method not in view.allowed_methods:
             return True
-        scope = getattr(view, "required_scopes", {}).get(method)
+        scope = cast("ApiView", view).scope_of(request, method)
         if scope is None:
             return False
-        request.auth.require(scope)
+        authority.require_scope(request.auth, scope, call=(method, request.path))
         return True
 
 

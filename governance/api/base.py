@@ -78,6 +78,10 @@ class ApiView(APIView):
                 ]
             )
 
+    def scope_of(self, request: Request, method: str) -> str | None:
+        """Return the scope that a call needs; None refuses it."""
+        return self.required_scopes.get(method)
+
     @property
     def credential(self) -> Credential:
         found: Any = self.request.auth

@@ -81,6 +81,12 @@ class DeployView(ModelDeedView):
         "POST": frozenset({"dry_run"})
     }
 
+    def scope_of(self, request: Request, method: str) -> str | None:
+        """Let a pipeline that may only read ask the gate."""
+        if request.query_params.get("dry_run") == "true":
+            return "governance:read"
+        return super().scope_of(request, method)
+
     @operation(
         "Deploy a version",
         request=DeploymentRequest,
@@ -95,7 +101,8 @@ class DeployView(ModelDeedView):
             "The gate is asked. Closed, it answers 409 with every rule and, in `next`, "
             "what to do. With `override: true` and no override in force, one is asked "
             "for: 202 with its id; a second person has to approve it. With `dry_run` "
-            "nothing is done, and the answer is the same."
+            "nothing is done, and the answer is the same; the scope `governance:read` "
+            "is enough for it."
         ),
         tag="Deployments",
     )

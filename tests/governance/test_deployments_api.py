@@ -103,6 +103,20 @@ class TestDeploy:
         assert asked.json()["override_id"] is None
         assert not Override.objects.exists()
 
+    def test_a_pipeline_that_may_only_read_asks_the_gate(
+        self, version: ModelVersion, alice: Person
+    ) -> None:
+        path = address(version, "deploy")
+        pipeline = api_of(alice, scopes=["governance:read"])
+        answer = pipeline.post(path + "?dry_run=true", {})
+        assert answer.status_code == 200
+        assert answer.json()["gate"]["result"] == "ALLOW"
+        for query in ("", "?dry_run=false", "?dry_run=yes"):
+            assert pipeline.post(path + query, {}).status_code == 403
+        stranger = api_of(alice, scopes=["models:read"])
+        assert stranger.post(path + "?dry_run=true", {}).status_code == 403
+        assert not Deployment.objects.exists()
+
     def test_a_key_deploys_with_its_scope(
         self, version: ModelVersion, alice: Person
     ) -> None:
