@@ -76,6 +76,11 @@ NAVIGATION = [
                 "icon": "deployed_code",
                 "link": reverse_lazy("dashboard"),
             },
+            {
+                "title": "Approvals",
+                "icon": "how_to_vote",
+                "link": reverse_lazy("approvals"),
+            },
             page("Findings", "flag", "governance", "finding"),
             page("Deployments", "rocket_launch", "governance", "deployment"),
             page("Overrides", "lock_open", "governance", "override"),

@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("command-center", RedirectView.as_view(pattern_name="admin:index")),
     path("dashboard", admin.site.admin_view(views.dashboard), name="dashboard"),
+    path("", include("driftguard.portal.urls")),
     path("invitations", invitation_pages.answer, name="invitation"),
     path("invitations/<str:token>", invitation_pages.open_link),
     path("healthz", health.healthz, name="healthz"),

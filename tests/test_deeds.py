@@ -8,7 +8,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Public functions that decide nothing: they read, count, or store rows by themselves.
 NO_DECISION = {
-    "governance/actions/authority.py": {"editor", "roles_of", "people_behind"},
+    "governance/actions/authority.py": {
+        "editor",
+        "editors_of",
+        "roles_of",
+        "people_behind",
+    },
     "governance/actions/audit.py": {
         "deed",
         "keep_refusals",
@@ -118,6 +123,7 @@ NO_DECISION = {
         "shortfalls",
         "is_reachable",
     },
+    "governance/actions/submissions.py": {"barred_from"},
     "governance/actions/subjects.py": {
         "lock",
         "of_version",

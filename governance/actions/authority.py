@@ -13,7 +13,15 @@ from governance.exceptions import (
     ReauthenticationRequiredError,
     ThrottledError,
 )
-from governance.models import ApiKey, ApprovalRequest, Membership, User
+from governance.models import (
+    ApiKey,
+    ApprovalRequest,
+    Membership,
+    ModelVersion,
+    PolicyVersion,
+    RegisteredModel,
+    User,
+)
 from governance.models.tenancy import TenantModel
 
 Role = Membership.Role
@@ -39,6 +47,18 @@ def people_behind(actor: Actor) -> frozenset[int]:
         key = ApiKey.objects.get(pk=int(actor.id))
         people |= {key.owner_id, key.created_by_id}
     return frozenset(person for person in people if person is not None)
+
+
+def editors_of(
+    *rows: ModelVersion | RegisteredModel | PolicyVersion,
+) -> frozenset[int]:
+    """Return who last changed these rows; a key counts as owner and creator."""
+    found: set[int | None] = set()
+    for row in rows:
+        found.add(row.edited_by_id)
+        if row.edited_with is not None:
+            found |= {row.edited_with.owner_id, row.edited_with.created_by_id}
+    return frozenset(one for one in found if one is not None)
 
 
 def editor(

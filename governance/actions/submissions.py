@@ -32,7 +32,6 @@ from governance.exceptions import (
     fault,
 )
 from governance.models import (
-    ApiKey,
     ApprovalRequest,
     ApprovalStage,
     Assessment,
@@ -100,8 +99,7 @@ def submit_version(
         policy=policy,
         stages=policy.thresholds.controls.stages,
         reason=reason,
-        editors=_editors_of(version, version.model)
-        | {version.created_by_id, version.model.owner_id},
+        editors=barred_from(version),
         row={"model": version.model, "version": version, "evidence": evidence},
     )
     granted = low_risk.grant(version, policy)
@@ -134,7 +132,9 @@ def submit_change(
     _require_submitter(model, actor)
     proposal = changes.read(model, version, wanted)
     policy = policies.in_force_for(model)
-    editors = _editors_of(*([version] if version else []), model) | {model.owner_id}
+    editors = authority.editors_of(*([version] if version else []), model) | {
+        model.owner_id
+    }
     draft = _Draft(
         kind=Kind.CHANGE,
         label=f"{', '.join(proposal)} of {version or model}",
@@ -167,7 +167,7 @@ def submit_retirement(
         policy=policy,
         stages=policy.thresholds.controls.stages,
         reason=_required(reason),
-        editors=_editors_of(model) | {model.owner_id},
+        editors=authority.editors_of(model) | {model.owner_id},
         row={"model": model},
     )
     return _insert(draft, actor=actor)
@@ -204,13 +204,19 @@ def submit_publication(
         policy=policies.default_of(version.organization_id),
         stages=PUBLICATION,
         reason=reason,
-        editors=_editors_of(version)
+        editors=authority.editors_of(version)
         | ({version.created_by_id} if version.created_by_id else set()),
         row={"draft": version},
         proposal=proposal,
         effective_at=effective_at,
     )
     return _insert(draft, actor=actor)
+
+
+def barred_from(version: ModelVersion) -> frozenset[int]:
+    """Return who may not vote on a version's approval, besides whoever asks for it."""
+    editors = authority.editors_of(version, version.model)
+    return editors | {version.created_by_id, version.model.owner_id}
 
 
 def _check_date(effective_at: datetime | None) -> None:
@@ -272,21 +278,6 @@ def _required(reason: str) -> str:
             errors=[fault("reason", code="missing", detail="say why it is needed")]
         )
     return reason
-
-
-def _editors_of(
-    *rows: ModelVersion | RegisteredModel | PolicyVersion,
-) -> frozenset[int]:
-    """Return who last changed these rows; a key counts as owner and creator."""
-    found: set[int | None] = set()
-    for row in rows:
-        found.add(row.edited_by_id)
-        found |= _people_of(row.edited_with)
-    return frozenset(one for one in found if one is not None)
-
-
-def _people_of(key: ApiKey | None) -> set[int | None]:
-    return set() if key is None else {key.owner_id, key.created_by_id}
 
 
 def _insert(

@@ -148,6 +148,22 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{value:.{max(digits - whole, 0)}f}"
 
 
+def measure(value: Any) -> str:
+    """Show what a rule observed: a number, a word, or nothing."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return figure(value)
+    return EMPTY if value is None else str(value)
+
+
+def shown(value: Any) -> str:
+    """Show a value of a difference in one line."""
+    import json
+
+    if value in (None, "", [], {}):
+        return EMPTY
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def decimals(value: float | None, places: int = 3) -> str:
     """Show a number with so many decimals, so that a column of them lines up."""
     return EMPTY if value is None else f"{value:.{places}f}"

@@ -1,4 +1,5 @@
 from governance.models.approvals import (
+    ApprovalComment,
     ApprovalRequest,
     ApprovalStage,
     ApprovalVote,
@@ -45,6 +46,7 @@ from governance.models.risk import (
 
 __all__ = [
     "ApiKey",
+    "ApprovalComment",
     "ApprovalRequest",
     "ApprovalStage",
     "ApprovalVote",

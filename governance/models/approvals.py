@@ -469,3 +469,26 @@ class ApprovedSubject(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.version} as approved"
+
+
+class ApprovalComment(TenantModel):
+    """What somebody said about a request; a vote's reason is with the vote."""
+
+    request = models.ForeignKey(
+        ApprovalRequest, on_delete=models.PROTECT, related_name="comments"
+    )
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    author_label = models.CharField(max_length=300)
+    text = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(text=""), name="approval_comment_says_something"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.author_label}: {self.text[:80]}"

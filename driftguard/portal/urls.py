@@ -1,0 +1,27 @@
+"""The addresses of the pages on which people decide."""
+
+from collections.abc import Callable
+
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import URLPattern, path
+
+from driftguard.portal import approval_views, submission_views
+
+
+def page(route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+    """Let only people in who belong to an organization."""
+    return path(route, admin.site.admin_view(view), name=name)
+
+
+MODEL = "dashboard/models/<slug:slug>"
+
+urlpatterns = [
+    page("approvals", approval_views.approvals_page, "approvals"),
+    page("approvals/decide", approval_views.decide, "decide"),
+    page("approvals/<int:pk>", approval_views.approval, "approval"),
+    page("approvals/<int:pk>/vote", approval_views.vote, "vote"),
+    page("approvals/<int:pk>/comment", approval_views.comment, "comment"),
+    page("approvals/<int:pk>/withdraw", approval_views.withdraw, "withdraw"),
+    page(f"{MODEL}/submit", submission_views.submit, "submit"),
+]
