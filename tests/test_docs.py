@@ -12,6 +12,7 @@ import httpx
 import pytest
 from django.urls import resolve
 
+from monitoring.actions import alerts
 from tests.running_server import ROOT, RunningServer
 
 README = ROOT / "README.md"
@@ -128,3 +129,24 @@ def test_every_call_that_the_tour_names_exists(stranger: httpx.Client) -> None:
         # 403: the key of a registration neither decides nor invites.
         known = {400, 403, 404, 411, 415, 422} | ({200} if is_list else set())
         assert answer.status_code in known, (method, path)
+
+
+def test_the_alert_settings_of_the_tour_are_valid() -> None:
+    [example] = json_blocks(ROOT / "docs" / "api.md", "Alerts and schedules")
+    assert example.pop("modelId") == "credit-default"
+    settings = alerts.read(example).to_json()
+    for name, value in example.items():
+        kept = settings[name]
+        assert kept == ({**kept, **value} if isinstance(value, dict) else value)
+
+
+@pytest.mark.server
+def test_the_tour_names_every_call_of_the_drift_dialect(server: RunningServer) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    document = httpx.get(f"{server.url}/openapi.json").raise_for_status().json()
+    calls = [path for path in document["paths"] if path.startswith("/api/v1/drift/")]
+    assert len(calls) > 10
+    for path in calls:
+        words = [part for part in path.split("/")[4:] if "{" not in part]
+        missing = [word for word in words if word not in text]
+        assert missing == [], path
