@@ -447,7 +447,7 @@ def require_change(
             "new version.",
             "change_request": {
                 "kind": ApprovalRequest.Kind.CHANGE.value,
-                "model": version.model.slug,
+                "model_id": version.model.slug,
                 "version": version.version,
                 "changes": audit.plain(wanted),
             },

@@ -172,8 +172,8 @@ def model_fields(data: Mapping[str, Any], organization_id: int) -> dict[str, Any
     return fields
 
 
-def member(email: str, organization_id: int) -> User:
-    """Return the member with this address, or raise InvalidError."""
+def member(email: str, organization_id: int, *, field: str = "owner") -> User:
+    """Return the member with this address, or raise InvalidError for the field."""
     membership = (
         Membership.objects.for_organization(organization_id)
         .in_effect()
@@ -183,7 +183,7 @@ def member(email: str, organization_id: int) -> User:
     )
     if membership is None:
         raise InvalidError(
-            errors=[fault("owner", code="not_a_member", detail="no member has it")]
+            errors=[fault(field, code="not_a_member", detail="no member has it")]
         )
     return membership.user
 

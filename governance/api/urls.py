@@ -3,9 +3,11 @@
 from django.urls import path
 
 from governance.api import (
+    approvals,
     audit,
     auth,
     checkpoints,
+    delegations,
     deployment_lists,
     deployments,
     finding_actions,
@@ -66,6 +68,19 @@ urlpatterns = [
     ),
     path(
         "api/deployments/<str:reference>/ratify", deployment_lists.RatifyView.as_view()
+    ),
+    path("api/approvals", approvals.ApprovalsView.as_view()),
+    path("api/approvals/decide", approvals.DecideView.as_view()),
+    path("api/approvals/<str:reference>", approvals.OneApprovalView.as_view()),
+    path("api/approvals/<str:reference>/vote", approvals.VoteView.as_view()),
+    path("api/approvals/<str:reference>/withdraw", approvals.WithdrawView.as_view()),
+    path("api/delegations", delegations.DelegationsView.as_view()),
+    path(
+        "api/delegations/<str:reference>/confirm",
+        delegations.ConfirmDelegationView.as_view(),
+    ),
+    path(
+        "api/delegations/<str:reference>/end", delegations.EndDelegationView.as_view()
     ),
     path("api/overrides", overrides.OverridesView.as_view()),
     path("api/overrides/metrics", overrides.OverrideMetricsView.as_view()),

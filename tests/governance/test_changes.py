@@ -79,7 +79,7 @@ class TestTier:
             )
         assert caught.value.extra["change_request"] == {
             "kind": "change",
-            "model": version.model.slug,
+            "model_id": version.model.slug,
             "version": version.version,
             "changes": {"risk_tier": "low"},
         }
