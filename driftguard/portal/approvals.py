@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from driftguard.portal.addresses import page_address
 from driftguard.portal.clocks import countdown
+from driftguard.portal.deployments import overrides_to_decide
 from governance.admin.display import Badge
 from governance.admin.tenancy import Seat
 from governance.models import (
@@ -23,6 +24,7 @@ from governance.models import (
     ApprovalVote,
     Delegation,
     Organization,
+    Override,
 )
 
 PAGE = 50
@@ -115,6 +117,7 @@ class Desk:
 
     mine: tuple[Row, ...]  # that wait for this person's vote
     delegated: tuple[Row, ...]  # or for somebody's whom they stand in for
+    overrides: tuple[Override, ...]  # that this person may decide on
     asked: tuple[Row, ...]  # open ones that this person asked for
     rows: tuple[Row, ...]
     filters: RequestFilter
@@ -139,6 +142,7 @@ def desk(seat: Seat, asked: QueryDict) -> Desk:
     return Desk(
         mine=tuple(row(one) for one in waiting(seat)),
         delegated=tuple(_delegated(seat)),
+        overrides=tuple(overrides_to_decide(seat)),
         asked=tuple(row(one) for one in with_stages(own)),
         rows=tuple(row(one) for one in with_stages(cast(Any, page.object_list))),
         filters=filters,

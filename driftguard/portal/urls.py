@@ -6,7 +6,12 @@ from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 
-from driftguard.portal import approval_views, submission_views
+from driftguard.portal import (
+    approval_views,
+    delegation_views,
+    deployment_views,
+    submission_views,
+)
 
 
 def page(route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
@@ -23,5 +28,9 @@ urlpatterns = [
     page("approvals/<int:pk>/vote", approval_views.vote, "vote"),
     page("approvals/<int:pk>/comment", approval_views.comment, "comment"),
     page("approvals/<int:pk>/withdraw", approval_views.withdraw, "withdraw"),
+    page("approvals/delegations", delegation_views.delegations_page, "delegations"),
+    page("approvals/delegations/<str:deed>", delegation_views.act, "delegation"),
+    page(f"{MODEL}/deployments", deployment_views.deployments_page, "deployments"),
+    page(f"{MODEL}/deployments/<str:deed>", deployment_views.act, "deployment"),
     page(f"{MODEL}/submit", submission_views.submit, "submit"),
 ]

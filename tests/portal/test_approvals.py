@@ -25,7 +25,7 @@ from tests.portal.conftest import browser, get, post
 
 pytestmark = pytest.mark.django_db
 APPROVE = {"decision": "approve", "password": PASSWORD}
-QUERIES = 16
+QUERIES = 17
 REJECT = {"decision": "reject", "reason": "Too old.", "password": PASSWORD}
 HOSTILE = "<script>alert(1)</script>{{7*7}}\N{RIGHT-TO-LEFT OVERRIDE}"
 
