@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 import django_filters
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
+from django.forms import DateInput
 from django.http import QueryDict
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
@@ -83,7 +84,10 @@ class RequestFilter(django_filters.FilterSet):  # type: ignore[misc]
         empty_label=gettext_lazy("Any kind"),
     )
     since = django_filters.DateFilter(
-        field_name="submitted_at", lookup_expr="date__gte", label=gettext_lazy("Since")
+        field_name="submitted_at",
+        lookup_expr="date__gte",
+        label=gettext_lazy("Since"),
+        widget=DateInput({"type": "date"}),
     )
 
     class Meta:

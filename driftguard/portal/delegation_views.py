@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from driftguard.portal.delegations import ROLES, DelegationPage, delegation_page
+from driftguard.portal.delegations import DelegationPage, delegation_page
 from driftguard.portal.forms import DeedForm, text_field
 from driftguard.portal.views import page, seat
 from governance.actions import delegations
@@ -36,7 +36,7 @@ class DelegationForm(DeedForm):
         ),
     )
     delegate = forms.TypedChoiceField(label=gettext_lazy("Cast by"), coerce=int)
-    role = forms.ChoiceField(label=gettext_lazy("In the role"), choices=ROLES)
+    role = forms.ChoiceField(label=gettext_lazy("In the role"))
     starts_at = date_field(gettext_lazy("From the beginning of (UTC)"))
     ends_at = date_field(gettext_lazy("To the end of (UTC)"))
     reason = text_field(gettext_lazy("Reason"))
@@ -51,6 +51,7 @@ class DelegationForm(DeedForm):
         absent = others if shown.is_arranger else []
         self.fields["delegator"].choices = [*mine, *absent]  # type: ignore[attr-defined]
         self.fields["delegate"].choices = others  # type: ignore[attr-defined]
+        self.fields["role"].choices = shown.roles  # type: ignore[attr-defined]
 
     def terms(self) -> delegations.Terms:
         given = self.cleaned_data

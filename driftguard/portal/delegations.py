@@ -11,7 +11,6 @@ from governance.actions import delegations
 from governance.admin.display import Badge
 from governance.admin.tenancy import Seat
 from governance.models import Delegation, Membership
-from governance.models.organizations import VOTING_ROLES
 
 MOST_ROWS = 200
 
@@ -31,6 +30,7 @@ class DelegationPage:
     rows: tuple[Row, ...]
     # Who may be named, as user ids with their addresses.
     people: tuple[tuple[int, str], ...]
+    roles: tuple[tuple[str, str], ...]  # that somebody votes in
     can_create: bool
     is_arranger: bool  # for somebody absent, too
 
@@ -52,7 +52,8 @@ def delegation_page(seat: Seat) -> DelegationPage:
     return DelegationPage(
         rows=tuple(_row(one, seat, is_arranger) for one in found[:MOST_ROWS]),
         people=tuple(people.items()),
-        can_create=bool(people) and (is_arranger or seat.user.pk in people),
+        roles=tuple({one.role: one.get_role_display() for one in voters}.items()),
+        can_create=len(people) > 1 and (is_arranger or seat.user.pk in people),
         is_arranger=is_arranger,
     )
 
@@ -85,8 +86,3 @@ def _badge(one: Delegation) -> Badge:
     if one.starts_at > now:
         return Badge("calm", "schedule", _("Not yet"))
     return Badge("good", "check_circle", _("In effect"))
-
-
-ROLES = tuple(
-    (role.value, role.label) for role in Membership.Role if role in VOTING_ROLES
-)

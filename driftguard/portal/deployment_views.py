@@ -23,6 +23,7 @@ from driftguard.portal.forms import (
     ReasonForm,
     text_field,
 )
+from driftguard.portal.gates import isolated
 from driftguard.portal.submission_views import (
     find_model,
     find_version,
@@ -117,7 +118,10 @@ class DeployForm(FallbackForm):
             reason=self.cleaned_data["reason"],
             actor=self.actor(),
         )
-        named = {"version": made.version.version, "environment": made.environment}
+        named = {
+            "version": isolated(made.version.version),
+            "environment": made.environment,
+        }
         return _("%(version)s is live in %(environment)s.") % named
 
 
@@ -278,7 +282,7 @@ class BreakGlassForm(PlaceForm, ConfirmedForm):
         )
         return _(
             "%(version)s is live; it is reverted unless a second person stands by it."
-        ) % {"version": made.version.version}
+        ) % {"version": isolated(made.version.version)}
 
 
 class RatifyForm(AboutForm, ConfirmedForm):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.urls import reverse
@@ -60,33 +61,54 @@ class GatePanel:
     """The gate's answer: in one sentence, as steps, and rule by rule."""
 
     asked: Asked
+    is_open: bool
     badge: Badge
     sentence: str
     steps: tuple[Step, ...]
     # Soft rules that alone close it: an override could pass them.
     overridable: tuple[str, ...]
-    rules: tuple[RuleRow, ...]
-
-    @property
-    def is_open(self) -> bool:
-        return self.asked.judgement.is_open
+    rules: tuple[RuleRow, ...]  # that don't hold
+    holding: tuple[RuleRow, ...]
 
 
 def gate_panel(version: ModelVersion, environment: str) -> GatePanel:
     """Ask the gate, and do nothing else."""
     asked = gate.ask(version, environment)
+    tone, icon, words = ANSWERS[asked.judgement.result]
+    return _panel(asked, asked.judgement.rules, Badge(tone, icon, str(words)))
+
+
+def check_panel(version: ModelVersion, environment: str) -> GatePanel:
+    """Ask what the gate would say if the version were approved."""
+    asked = gate.ask(version, environment)
+    rules = tuple(one for one in asked.judgement.rules if one.rule != "approval")
+    number = sum(one.closes for one in rules)
+    if not number:
+        badge = Badge("good", "check_circle", _("Nothing else is missing"))
+    else:
+        words = ngettext(
+            "%(number)s more thing keeps the gate closed",
+            "%(number)s more things keep the gate closed",
+            number,
+        )
+        badge = Badge("bad", "lock", words % {"number": number})
+    return replace(_panel(asked, rules, badge), sentence="")
+
+
+def _panel(asked: Asked, rules: Iterable[GateRule], badge: Badge) -> GatePanel:
     judgement = asked.judgement
-    tone, icon, words = ANSWERS[judgement.result]
-    closing = {rule.next: rule for rule in judgement.closing if rule.next}
-    steps = tuple(_step(rule, version) for rule in closing.values())
+    closing = {rule.next: rule for rule in rules if rule.closes and rule.next}
+    rows = [_row(rule) for rule in rules]
     is_soft = all(rule.level is Level.SOFT for rule in judgement.closing)
     return GatePanel(
         asked=asked,
-        badge=Badge(tone, icon, str(words)),
-        sentence=_sentence(asked, len(steps)),
-        steps=steps,
+        is_open=judgement.is_open,
+        badge=badge,
+        sentence=_sentence(asked, len(closing)),
+        steps=tuple(_step(rule, asked.version) for rule in closing.values()),
         overridable=judgement.overridable if is_soft else (),
-        rules=tuple(_row(rule) for rule in judgement.rules),
+        rules=tuple(one for one in rows if not one.rule.passed),
+        holding=tuple(one for one in rows if one.rule.passed),
     )
 
 
@@ -109,7 +131,10 @@ def _step(rule: GateRule, version: ModelVersion) -> Step:
 
 def _sentence(asked: Asked, steps: int) -> str:
     judgement = asked.judgement
-    named = {"version": asked.version.version, "environment": asked.environment}
+    named = {
+        "version": isolated(asked.version.version),
+        "environment": asked.environment,
+    }
     if not judgement.is_open:
         if not steps:
             return _("The gate to %(environment)s is closed to %(version)s.") % named
@@ -137,6 +162,11 @@ def _sentence(asked: Asked, steps: int) -> str:
             "%(version)s may go to %(environment)s while its override is in force."
         ),
     }[judgement.result] % named
+
+
+def isolated(name: str) -> str:
+    """Let a name that turns the direction of writing turn nothing but itself."""
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def _row(rule: GateRule) -> RuleRow:

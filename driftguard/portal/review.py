@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from driftguard.portal import approvals
 from driftguard.portal.clocks import countdown
-from driftguard.portal.gates import GatePanel, gate_panel
+from driftguard.portal.gates import GatePanel, check_panel
 from governance.actions import discussions, endings, quorums, subjects
 from governance.actions.subjects import Difference
 from governance.admin.display import Badge, health
@@ -297,7 +297,7 @@ def _gate(request: ApprovalRequest) -> GatePanel | None:
     """Ask what the gate to production would say of the version."""
     if request.kind != Kind.DEPLOY or request.version is None:
         return None
-    return gate_panel(request.version, ApiKey.Environment.PRODUCTION)
+    return check_panel(request.version, ApiKey.Environment.PRODUCTION)
 
 
 def _messages(request: ApprovalRequest) -> list[Message]:

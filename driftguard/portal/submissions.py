@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from driftguard.portal.gates import GatePanel, gate_panel
+from driftguard.portal.gates import GatePanel, check_panel
 from governance.actions import approvals, policies, quorums, submissions
 from governance.actions.approvals import Standing
 from governance.admin.display import Badge, life_cycle
@@ -76,7 +76,7 @@ def submission(version: ModelVersion, environment: str, seat: Seat) -> Submissio
         standing=standing,
         open_request=open_request,
         assessment=Assessment.objects.filter(version=version).first(),
-        gate=gate_panel(version, environment),
+        gate=check_panel(version, environment),
         stages=tuple(
             _asked(stage, version.organization_id, barred) for stage in controls.stages
         ),

@@ -150,7 +150,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 def measure(value: Any) -> str:
     """Show what a rule observed: a number, a word, or nothing."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, float):
         return figure(value)
     return EMPTY if value is None else str(value)
 

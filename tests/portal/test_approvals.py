@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from governance.actions import delegations, limits
+from governance.actions import delegations, limits, submissions
 from governance.models import (
     ApprovalComment,
     ApprovalRequest,
@@ -20,6 +20,7 @@ from governance.models import (
 )
 from tests import factories
 from tests.factories import PASSWORD, Person, make_bob, make_member
+from tests.governance import policies
 from tests.governance.deploying import make_ready
 from tests.portal.conftest import browser, get, post
 
@@ -126,7 +127,7 @@ def test_the_page_has_what_a_decision_needs(
     assert "It knows the new products." in page
     assert "No version of this model was approved before" in page
     assert "Policy check, as of now" in page
-    assert "DENY" in page  # it isn't approved yet
+    assert "Nothing else is missing" in page
     assert request_.digest in page
     assert 'name="password"' in page
     assert 'name="on_behalf_of"' not in page
@@ -401,10 +402,8 @@ def test_hostile_texts_are_inert(alice: Person, bob: Person) -> None:
 
 
 def test_two_stages_are_shown_with_who_is_asked(alice: Person, bob: Person) -> None:
-    from tests.governance.policies import publish
-
     carol = make_member(alice.organization, Membership.Role.VALIDATOR)
-    publish(
+    policies.publish(
         alice.organization,
         stages=[
             {"role": "validator", "quorum": 1, "sla_hours": 24, "escalate_to": "owner"},
@@ -421,3 +420,24 @@ def test_two_stages_are_shown_with_who_is_asked(alice: Person, bob: Person) -> N
     assert ApprovalStage.objects.filter(request=request).count() == 2
     post(bob, path(request, "vote"), **APPROVE)
     assert status(request) == "applied"
+
+
+def test_a_policys_request_shows_what_it_changes(alice: Person, bob: Person) -> None:
+    draft = policies.draft(alice.organization, approval_days=7.0)
+    request = submissions.submit_publication(draft, actor=alice.actor)
+    page = get(bob, path(request))
+    assert "What it changes" in page
+    assert "approval_days" in page
+    post(bob, path(request, "vote"), **APPROVE)
+    assert "The policy is in force." in get(bob, path(request))
+
+
+def test_a_change_shows_what_was_and_what_will_be(alice: Person, bob: Person) -> None:
+    version = make_ready(alice)
+    request = submissions.submit_change(
+        version.model, wanted={"risk_tier": "low"}, reason="Small.", actor=alice.actor
+    )
+    page = get(bob, path(request))
+    assert re.search(r"risk_tier.*high.*low", page, re.DOTALL)
+    post(bob, path(request, "vote"), **APPROVE)
+    assert "The change is in force." in get(bob, path(request))

@@ -67,7 +67,7 @@ def test_for_somebody_absent_it_takes_two(
         ({"reason": ""}, "This field is required."),
         ({"ends_at": "2001-01-01"}, "Expected an end after the start"),
         ({"starts_at": "soon"}, "Enter a valid date."),
-        ({"role": "validator"}, "does not vote as validator"),
+        ({"role": "validator"}, "Select a valid choice."),
         ({"delegate": "0"}, "Select a valid choice."),
     ],
 )

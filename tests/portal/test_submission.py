@@ -25,7 +25,7 @@ def test_it_says_what_is_checked_and_who_is_asked(
     assert "What will be checked" in page
     assert "within 72 hours" in page
     staging = get(alice, PATH, environment="staging", version="1.0.0")
-    assert "says about staging now" in staging
+    assert "what else the gate to staging asks" in staging
 
 
 def test_asking_leads_to_the_request(
