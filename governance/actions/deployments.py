@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import IntegrityError, transaction
+
 from governance.actions import approvals, authority, findings, gate, lifecycles
 from governance.actions.audit import Actor, deed, plain, record
 from governance.actions.gate import Asked
 from governance.actions.registry import author_of
 from governance.decision.gate import Purpose
-from governance.exceptions import ConflictError, InvalidError, fault
+from governance.exceptions import ConflictError, GateClosedError, InvalidError, fault
 from governance.models import (
     Deployment,
     Finding,
@@ -141,7 +143,7 @@ def put(
     if current is not None:
         _end(current, version, now, actor=actor)
     key = int(actor.id) if actor.type == "api_key" else None
-    made = Deployment.objects.create(
+    made = Deployment(
         organization_id=version.organization_id,
         model_id=version.model_id,
         version=version,
@@ -161,6 +163,7 @@ def put(
         fallback_text=chosen.text,
         **{"started_at": now, **(limits or {})},
     )
+    _store(made, actor=actor)
     touched = {version.pk: version}
     if current is not None:
         touched.setdefault(current.version_id, current.version)
@@ -168,6 +171,29 @@ def put(
     _remember(made, current, actor=actor)
     tell(made, "deployment.started")
     return made
+
+
+def _store(made: Deployment, *, actor: Actor) -> None:
+    """Store a deployment; the database says no if its override ends at this moment."""
+    try:
+        with transaction.atomic():
+            made.save(force_insert=True)
+    except IntegrityError:
+        if made.override is None:
+            raise
+        record(
+            made.organization_id,
+            actor=actor,
+            action="deployment.requested",
+            object=made.version,
+            outcome="denied",
+            reason="the override has just ended",
+            override_id=made.override_id,
+        )
+        raise GateClosedError(
+            f"Override {made.override_id} has just ended.",
+            extra={"next": ["Ask for another override, or mend what it was for."]},
+        ) from None
 
 
 def _end(
