@@ -17,6 +17,7 @@ from governance.actions import (
     intakes,
     override_checks,
     overrides,
+    submissions,
     suspensions,
 )
 from governance.actions.audit import Actor
@@ -29,11 +30,13 @@ from governance.decision.gate import Purpose
 from governance.exceptions import InvalidError
 from governance.models import (
     ApiKey,
+    ApprovalRequest,
     Deployment,
     ModelVersion,
     Override,
     RegisteredModel,
 )
+from governance.models.deployments import DeploymentQuerySet
 
 MOST_ROWS = 50
 WORDS = {
@@ -95,7 +98,6 @@ class DeploymentPage:
     versions: tuple[ModelVersion, ...]
     version: ModelVersion | None  # the one that the gate is asked about
     gate: GatePanel | None
-    button: str  # what deploying would be here
     before: ModelVersion | None  # where a rollback would lead
     override: OverrideRow | None
     longest_hours: float  # of an override in this tier
@@ -119,15 +121,14 @@ def deployment_page(
     on: str = "",
 ) -> DeploymentPage:
     """Read the page; without a version, of the one that is next or there already."""
-    rows = list(_rows(model))
-    open_ones = {
-        one.deployment.environment: one for one in rows if not one.deployment.ended_at
-    }
+    rows = _rows(model)
+    open_ones = {one.environment: row(one) for one in rows.open()}
     current = open_ones.get(environment)
     chosen = version or _next(model, current)
     gate = gate_panel(chosen, environment) if chosen is not None else None
     override = _override(chosen, environment) if chosen is not None else None
-    here = [one for one in rows if one.deployment.environment == environment]
+    here = rows.filter(environment=environment)
+    history = tuple(row(one) for one in here[:MOST_ROWS])
     controls = gate.asked.policy.thresholds.controls if gate else None
     tier = controls.overrides[model.effective_risk_tier] if controls else None
     glass = controls.break_glass if controls else None
@@ -139,24 +140,23 @@ def deployment_page(
         versions=tuple(model.versions.all()),
         version=chosen,
         gate=gate,
-        button=str(WORDS[gate.asked.facts.purpose]) if gate else "",
         before=_before(current),
         override=override,
         longest_hours=tier.maximum_hours if tier else 0,
         break_glass_hours=glass.maximum_hours if glass else 0,
-        history=tuple(here[:MOST_ROWS]),
-        day=_day(model, environment, on) if on else None,
-        offered=_offered(model, current, gate, override, seat, is_new=not here),
+        history=history,
+        day=_day(here, on) if on else None,
+        offered=_offered(model, current, gate, override, seat, is_new=not history),
     )
 
 
-def _rows(model: RegisteredModel) -> list[Row]:
-    found = (
-        Deployment.objects.for_organization(model.organization_id)
-        .filter(model=model)
-        .select_related("version", "fallback_version", "override", "approval")
+def _rows(model: RegisteredModel) -> DeploymentQuerySet:
+    rows: DeploymentQuerySet = Deployment.objects.for_organization(
+        model.organization_id
     )
-    return [row(one) for one in found]
+    return rows.filter(model=model).select_related(
+        "version", "fallback_version", "override", "approval"
+    )
 
 
 def row(deployment: Deployment) -> Row:
@@ -228,12 +228,7 @@ def _override(version: ModelVersion, environment: str) -> OverrideRow | None:
     )
 
 
-def _day(model: RegisteredModel, environment: str, on: str) -> Day:
-    rows = (
-        Deployment.objects.for_organization(model.organization_id)
-        .filter(model=model, environment=environment)
-        .select_related("version", "fallback_version", "override")
-    )
+def _day(rows: DeploymentQuerySet, on: str) -> Day:
     try:
         found = rows.between(*span_of(on))
     except InvalidError as error:
@@ -256,6 +251,9 @@ def _offered(
         return frozenset(found)
     if seat.has_one_of(deployments.MAY_DEPLOY) and _would_change(gate):
         found.add("deploy")
+    retiring = model.requests.open().filter(kind=ApprovalRequest.Kind.RETIRE)
+    if seat.has_one_of(submissions.MAY_SUBMIT) and not retiring.exists():
+        found.add("retire")
     if not gate.is_open:
         found |= set(_exceptions(gate, override, seat, is_new=is_new))
     return frozenset(found)

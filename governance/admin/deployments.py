@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
@@ -18,7 +20,7 @@ from governance.admin.dialogs import (
     ReasonDialog,
     button,
 )
-from governance.admin.display import Badge, at, json_block, link
+from governance.admin.display import EMPTY, Badge, at, json_block, link, pages_of
 from governance.admin.tenancy import Role, TenantAdmin, related_filter
 from governance.models import Deployment, RegisteredModel
 
@@ -63,13 +65,14 @@ class DeploymentAdmin(TenantAdmin):
     fields = (
         "shown_state",
         "version_link",
+        "decided_on",
         "version",
         "environment",
         "kind",
         "reason",
         "requested_label",
         "started_at",
-        "approval",
+        "shown_approval",
         "override",
         "shown_fallback",
         "mode",
@@ -151,6 +154,17 @@ class DeploymentAdmin(TenantAdmin):
     def shown_fallback(self, row: Deployment) -> str:
         fallback = deployments.fallback_json(row)
         return " ".join(filter(None, (fallback["text"], fallback["version"])))
+
+    @display(description="Approval")
+    def shown_approval(self, row: Deployment) -> Any:
+        if row.approval_id is None:
+            return EMPTY
+        address = reverse("approval", args=[row.approval_id])
+        return format_html('<a href="{}">{}</a>', address, row.approval_id)
+
+    @display(description="Pages")
+    def decided_on(self, row: Deployment) -> Any:
+        return pages_of(row.version, row.environment)
 
     @display(description="The gate said")
     def shown_gate(self, row: Deployment) -> Any:

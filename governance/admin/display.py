@@ -11,8 +11,10 @@ from typing import Any
 
 from django.db import models
 from django.template.defaultfilters import truncatechars
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
@@ -213,6 +215,21 @@ def link(row: models.Model | None, text: str | None = None, length: int = 80) ->
         change(row),
         words[:500],
         truncatechars(words, length),
+    )
+
+
+def pages_of(version: ModelVersion, environment: str = "") -> SafeString:
+    """Link to the pages on which a version is approved and deployed."""
+    about = {"version": version.version}
+    where = {**about, "environment": environment} if environment else about
+    slug = [version.model.slug]
+    return format_html(
+        '<a href="{}?{}">Ask for approval</a>, '
+        '<a href="{}?{}">deploy, suspend, override</a>',
+        reverse("submit", args=slug),
+        urlencode(about),
+        reverse("deployments", args=slug),
+        urlencode(where),
     )
 
 

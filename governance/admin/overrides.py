@@ -18,7 +18,7 @@ from governance.admin.dialogs import (
     ReasonDialog,
     button,
 )
-from governance.admin.display import Badge, at, json_block, link
+from governance.admin.display import Badge, at, json_block, link, pages_of
 from governance.admin.tenancy import Role, TenantAdmin, related_filter
 from governance.models import Override, RegisteredModel
 
@@ -71,6 +71,7 @@ class OverrideAdmin(TenantAdmin):
         "state",
         "whats_next",
         "version_link",
+        "decided_on",
         "version",
         "environment",
         "rules",
@@ -176,6 +177,10 @@ class OverrideAdmin(TenantAdmin):
     @display(description="Ends", ordering="expires_at")
     def ends(self, row: Override) -> str:
         return at(row.ends_at)
+
+    @display(description="Pages")
+    def decided_on(self, row: Override) -> Any:
+        return pages_of(row.version, row.environment)
 
     @display(description="The gate said")
     def shown_gate(self, row: Override) -> Any:

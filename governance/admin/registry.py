@@ -19,6 +19,7 @@ from governance.admin.display import (
     json_block,
     life_cycle,
     link,
+    pages_of,
     points,
 )
 from governance.admin.tenancy import Role, TenantAdmin, actor_of, related_filter
@@ -144,6 +145,7 @@ class ModelVersionAdmin(TenantAdmin):
         "model",
         "version",
         "approval",
+        "decided_on",
         "shown_health",
         "description",
         "training_accuracy",
@@ -163,6 +165,10 @@ class ModelVersionAdmin(TenantAdmin):
     @display(description="Approval", ordering="status")
     def approval(self, version: ModelVersion) -> Badge:
         return life_cycle(version)
+
+    @display(description="Pages")
+    def decided_on(self, version: ModelVersion) -> Any:
+        return pages_of(version)
 
     @display(description="Health", ordering="assessment__status")
     def shown_health(self, version: ModelVersion) -> Badge:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from governance.actions import deployments
 from governance.models import (
+    ApprovalRequest,
     Deployment,
     Membership,
     ModelVersion,
@@ -29,6 +30,7 @@ from tests.portal.conftest import browser, get, post
 
 pytestmark = pytest.mark.django_db
 PATH = "/dashboard/models/credit/deployments"
+QUERIES = 23
 GLASS = {"break_glass": {"allowed": True, "maximum_hours": 8, "ratify_hours": 24}}
 
 
@@ -45,10 +47,10 @@ def act(
 
 
 def buttons(person: Person, **asked: Any) -> set[str]:
-    """Return the deeds whose forms the page shows to a person."""
+    """Return the deeds whose forms the page shows to a person, but to retire it."""
     page = get(person, PATH, **asked)
     parts = page.split(f'action="{PATH}/')[1:]
-    return {part.partition("?")[0] for part in parts}
+    return {part.partition("?")[0] for part in parts} - {"retire"}
 
 
 def live() -> list[str]:
@@ -296,6 +298,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "break-glass": {"reason": "Version 0 crashes on all.", "password": PASSWORD},
     "ratify": {"word": "yes", "reason": "Yes.", "password": PASSWORD},
     "adopt": {"reason": "It serves."},
+    "retire": {"reason": "Nobody needs it."},
 }
 
 
@@ -310,17 +313,19 @@ def test_an_auditor_and_a_stranger_do_nothing(
 ) -> None:
     act(alice, "override", rules=["R7"], justification=REASON)
     given = {**GIVEN[deed], "about": override().pk}
-    before = list(Deployment.objects.values()), list(Override.objects.values())
+
+    def everything() -> list[Any]:
+        rows = (Deployment, Override, ApprovalRequest)
+        return [list(one.objects.values()) for one in rows]
+
+    before = everything()
 
     assert act(auditor, deed, **given).status_code in {403, 409}
     assert act(charlie, deed, **given).status_code == 404
     assert browser(alice).get(f"{PATH}/{deed}").status_code == 405
     answer = client.post(f"{PATH}/{deed}", given)
     assert "/login" in answer["Location"]
-    assert before == (
-        list(Deployment.objects.values()),
-        list(Override.objects.values()),
-    )
+    assert everything() == before
 
 
 def test_what_is_no_deed_or_no_version_is_missing(
@@ -346,3 +351,39 @@ def test_a_second_officer_sees_the_same_override(
     act(alice, "override", rules=["R7"], justification=REASON)
     other = make_bob(alice.organization)
     assert "approve-override" in buttons(other)
+
+
+def test_a_model_is_retired_by_the_votes_of_others(
+    approved: ModelVersion, alice: Person, bob: Person
+) -> None:
+    act(alice, "deploy")
+    assert f'action="{PATH}/retire' not in get(bob, PATH)
+    assert act(bob, "retire", reason="Away with it.").status_code == 403
+    assert act(alice, "retire", reason=" ").status_code == 422
+    assert act(alice, "retire", reason="Its successor serves.").status_code == 302
+    assert f'action="{PATH}/retire' not in get(alice, PATH)
+    request = ApprovalRequest.objects.get(kind="retire")
+    answer = post(
+        bob, f"/approvals/{request.pk}/vote", decision="approve", password=PASSWORD
+    )
+    assert answer.status_code == 302
+    assert "This model is retired" in get(alice, PATH)
+    assert live() == []
+    assert buttons(alice) == set()
+    assert act(alice, "deploy", reason="Come back.").status_code == 409
+
+
+def test_the_page_asks_the_database_no_more_for_a_longer_history(
+    approved: ModelVersion, alice: Person, django_assert_num_queries: Any
+) -> None:
+    def ask() -> None:
+        client = browser(alice)
+        with django_assert_num_queries(QUERIES):
+            client.get(PATH)
+
+    act(alice, "deploy")
+    ask()
+    for number in range(3):
+        act(alice, "suspend", reason=f"Break {number}.")
+        act(alice, "deploy")
+    ask()
