@@ -107,7 +107,7 @@ NO_DECISION = {
     "governance/actions/suspensions.py": {"locked"},
     "governance/actions/backtests.py": {"sides_of", "run", "digest_of"},
     "governance/actions/policy_templates.py": {"names", "text", "read"},
-    "governance/actions/publications.py": {"touched"},
+    "governance/actions/publications.py": {"touched", "tried"},
     "governance/actions/endings.py": {
         "locked",
         "changes_of",

@@ -62,6 +62,16 @@ def touched(draft: PolicyVersion) -> Touched:
     )
 
 
+def tried(draft: PolicyVersion, *, days: int = 30) -> dict[str, Any]:
+    """Return the backtest that a request to publish a draft has attached.
+
+    Takes a while, so that it belongs outside of any transaction. Raises ConflictError
+    where another policy is meant for the same models.
+    """
+    policies.refuse_overlap(draft)
+    return {"days": days, **backtests.run(draft, days=days)}
+
+
 def ask(
     draft: PolicyVersion,
     *,
@@ -76,11 +86,10 @@ def ask(
     `submissions.submit_publication` raises, and ConflictError where another policy is
     meant for the same models.
     """
-    policies.refuse_overlap(draft)
     return submissions.submit_publication(
         draft,
         reason=reason,
         effective_at=effective_at,
-        backtest={"days": days, **backtests.run(draft, days=days)},
+        backtest=tried(draft, days=days),
         actor=actor,
     )

@@ -126,10 +126,14 @@ class ApiView(APIView):
 
 
 def limit_of(
-    request: Request, *, default: int = 100, highest: int = HIGHEST_LIMIT
+    request: Request,
+    *,
+    default: int = 100,
+    highest: int = HIGHEST_LIMIT,
+    name: str = "limit",
 ) -> int:
-    """Return the query parameter `limit`, from 1 to `highest`."""
-    text = request.query_params.get("limit", str(default))
+    """Return the query parameter `limit` (or `name`), from 1 to `highest`."""
+    text = request.query_params.get(name, str(default))
     if (
         text.isascii()
         and text.isdigit()
@@ -139,7 +143,7 @@ def limit_of(
         return int(text)
     raise InvalidError(
         errors=[
-            fault("limit", code="range", detail=f"expected a whole number to {highest}")
+            fault(name, code="range", detail=f"expected a whole number to {highest}")
         ]
     )
 

@@ -16,6 +16,8 @@ from governance.api import (
     members,
     overrides,
     permits,
+    policies,
+    policy_versions,
     registry,
     risk,
 )
@@ -82,6 +84,26 @@ urlpatterns = [
     path(
         "api/delegations/<str:reference>/end", delegations.EndDelegationView.as_view()
     ),
+    path("api/policies", policies.PoliciesView.as_view()),
+    path("api/policies/<str:reference>", policies.OnePolicyView.as_view()),
+    path(
+        "api/policies/<str:reference>/versions", policy_versions.VersionsView.as_view()
+    ),
+    *(
+        path(
+            f"api/policies/<str:reference>/versions/<str:number>{rest}", view.as_view()
+        )
+        for rest, view in (
+            ("", policy_versions.OneVersionView),
+            ("/yaml", policy_versions.FileView),
+            ("/diff", policy_versions.DiffView),
+            ("/backtest", policy_versions.BacktestView),
+            ("/touched", policy_versions.TouchedView),
+            ("/publication", policy_versions.PublicationView),
+        )
+    ),
+    path("api/policy-templates", policies.TemplatesView.as_view()),
+    path("api/policy-templates/<str:name>", policies.TemplateView.as_view()),
     path("api/overrides", overrides.OverridesView.as_view()),
     path("api/overrides/metrics", overrides.OverrideMetricsView.as_view()),
     path("api/overrides/<str:reference>", overrides.OneOverrideView.as_view()),
