@@ -119,7 +119,8 @@ class Row:
 class Desk:
     """The page of approvals for one person."""
 
-    mine: tuple[Row, ...]  # that wait for this person's vote
+    mine: tuple[Row, ...]  # that wait for this person's vote, the most urgent
+    waiting: int  # all of them
     delegated: tuple[Row, ...]  # or for somebody's whom they stand in for
     overrides: tuple[Override, ...]  # that this person may decide on
     asked: tuple[Row, ...]  # open ones that this person asked for
@@ -142,12 +143,14 @@ def desk(seat: Seat, asked: QueryDict) -> Desk:
     page = Paginator(found.order_by("-submitted_at", "-pk"), PAGE).get_page(
         asked.get("page")
     )
+    mine = waiting(seat)
     own = requests.open().filter(requested_by=seat.user)
     return Desk(
-        mine=tuple(row(one) for one in waiting(seat)),
+        mine=tuple(row(one) for one in mine[:PAGE]),
+        waiting=len(mine),
         delegated=tuple(_delegated(seat)),
         overrides=tuple(overrides_to_decide(seat)),
-        asked=tuple(row(one) for one in with_stages(own)),
+        asked=tuple(row(one) for one in with_stages(own)[:PAGE]),
         rows=tuple(row(one) for one in with_stages(cast(Any, page.object_list))),
         filters=filters,
         page=page,

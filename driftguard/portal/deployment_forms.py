@@ -47,6 +47,7 @@ class PlaceForm(DeedForm):
     button: Any
     says: Any = ""
     is_danger = False
+    is_rare = False  # nothing that a newcomer should be led to
 
     def __init__(
         self, request: HttpRequest, place: DeploymentPage, *args: Any, **kwargs: Any
@@ -291,6 +292,7 @@ class BreakGlassForm(PlaceForm, ConfirmedForm):
     name = "break-glass"
     heading = gettext_lazy("Break the glass")
     button = gettext_lazy("Deploy past the gate")
+    is_rare = True
     says = gettext_lazy(
         "Only in an emergency, for some hours and without extension: a critical "
         "finding opens, and a second person has to stand by it, or it is reverted."
@@ -362,6 +364,7 @@ class AdoptForm(FallbackForm, ReasonForm):
     name = "adopt"
     heading = gettext_lazy("Adopt what is in production already")
     button = gettext_lazy("Adopt it")
+    is_rare = True
     says = gettext_lazy(
         "For a model that served before DriftGuard came. It has to be approved by a "
         "date that its tier sets; then only the gate leads here."
@@ -394,6 +397,7 @@ class RetireForm(PlaceForm, ReasonForm):
     name = "retire"
     heading = gettext_lazy("Ask for the model to be retired")
     button = gettext_lazy("Ask for its retirement")
+    is_rare = True
     says = gettext_lazy(
         "For good, in every environment: permits and schedules end, the history stays. "
         "It takes the votes that an approval takes."

@@ -281,11 +281,10 @@ def _would_change(gate: GatePanel) -> bool:
         return False
     if current is None or current.version_id != gate.asked.version.pk:
         return True
-    return (
-        current.is_suspended
-        or current.kind in deployments.PROVISIONAL
-        or current.override_id is not None
-    )
+    # What is there under an override needs it no more once the gate is open without.
+    is_freed = current.override_id is not None and gate.asked.used_override is None
+    is_provisional = current.kind in deployments.PROVISIONAL
+    return current.is_suspended or is_provisional or is_freed
 
 
 def _stops(current: Row | None, seat: Seat) -> set[str]:

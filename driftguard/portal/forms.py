@@ -21,6 +21,8 @@ LONGEST_TEXT = 5_000
 
 def text_field(label: Any, **options: Any) -> forms.CharField:
     widget = forms.Textarea({"rows": options.pop("rows", 3)})
+    needed = gettext_lazy("Write a sentence here; it is kept with what you do.")
+    options.setdefault("error_messages", {"required": needed})
     return forms.CharField(
         label=label, max_length=LONGEST_TEXT, widget=widget, **options
     )
@@ -77,6 +79,7 @@ class ConfirmedForm(DeedForm):
 
     password = forms.CharField(
         label=gettext_lazy("Your password, again"),
+        error_messages={"required": gettext_lazy("Type your password.")},
         max_length=1_000,
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "current-password"}),

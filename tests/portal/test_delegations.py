@@ -64,7 +64,7 @@ def test_for_somebody_absent_it_takes_two(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"reason": ""}, "This field is required."),
+        ({"reason": ""}, "Write a sentence here"),
         ({"ends_at": "2001-01-01"}, "Expected an end after the start"),
         ({"starts_at": "soon"}, "Enter a valid date."),
         ({"role": "validator"}, "Select a valid choice."),

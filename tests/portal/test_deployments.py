@@ -183,6 +183,7 @@ def test_an_override_is_proposed_granted_used_and_ended(
     assert "ALLOW by an override" in get(alice, PATH)
     assert act(alice, "deploy").status_code == 302
     assert "Its override ends" in get(alice, PATH)
+    assert "deploy" not in buttons(alice)
     ended = act(bob, "revoke-override", about=made.pk, reason="A complaint.")
     assert ended.status_code == 302
     assert again(Deployment.objects.latest("pk")).is_suspended
