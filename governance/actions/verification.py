@@ -8,23 +8,36 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from governance import signing
-from governance.actions import bundles, checkpoints, copies
+from governance.actions import bundles, checkpoints, copies, findings
 from governance.actions.audit import Actor, Outcome, deed, record
 from governance.exceptions import TrailBrokenError
-from governance.models import AuditEntry, Organization
+from governance.models import (
+    AuditEntry,
+    Deployment,
+    ModelVersion,
+    Notification,
+    Organization,
+)
+from governance.models import Finding as Open
 from governance.verify import dg_verify
 
 logger = logging.getLogger(__name__)
 
 ACTION = "audit.verified"
 EVERY = timedelta(hours=24)
+# One finding, however often it is seen.
+CAUSE = "audit:tampered"
+_LOCK_CLASS = 0x44475652
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,58 @@ def verify(organization: Organization, *, actor: Actor | None) -> Finding:
     if not found.is_intact:
         logger.error("The trail of %s: %s", organization.slug, found.why)
     _remember(organization, found, actor=actor)
+    if found.result == "tampered":
+        _alarm(organization, found)
     return found
+
+
+@deed
+def _alarm(organization: Organization, found: Finding) -> None:
+    """Open a critical finding, once while it isn't closed, and tell of it.
+
+    A finding belongs to a version: what is at stake is what has been approved and
+    deployed longest, so that it stands there, and closes that gate.
+    """
+    title = f"The audit trail was tampered with: {found.why}"[:500]
+    about = {"first_bad_seq": found.first_bad_seq, "why": found.why}
+    version = _most_at_stake(organization)
+    if version is not None:
+        opened = findings.open_finding(
+            version,
+            cause=CAUSE,
+            severity=Open.Severity.CRITICAL,
+            title=title,
+            detail=about,
+            actor=None,
+        )
+        if opened.occurrences > 1:
+            return
+    # Where there is no version yet, it is the message that is there once.
+    Notification.objects.get_or_create(
+        organization=organization,
+        event="audit.tampered",
+        version=version,
+        payload=about,
+        defaults={"subject": title},
+    )
+
+
+def _most_at_stake(organization: Organization) -> ModelVersion | None:
+    open_one = (
+        Open.objects.for_organization(organization)
+        .not_closed()
+        .filter(cause=CAUSE)
+        .select_related("version__model")
+        .first()
+    )
+    if open_one is not None:
+        return open_one.version
+    live = Deployment.objects.live().for_organization(organization)
+    oldest = live.order_by("started_at", "pk").select_related("version__model").first()
+    if oldest is not None:
+        return oldest.version
+    versions = ModelVersion.objects.for_organization(organization)
+    return versions.select_related("model").order_by("pk").first()
 
 
 @deed
@@ -106,11 +170,38 @@ def _remember(
 
 
 def verify_due() -> None:
-    """Verify the trails that have not been for a day."""
+    """Verify the trails that have not been for a day, each by one worker."""
     for organization in Organization.objects.order_by("pk"):
-        last = last_run(organization)
-        if last is None or last.at < timezone.now() - EVERY:
-            verify(organization, actor=None)
+        if not _is_due(organization):
+            continue
+        with _mine(organization) as is_mine:
+            # Another worker may have done it since.
+            if is_mine and _is_due(organization):
+                verify(organization, actor=None)
+
+
+def _is_due(organization: Organization) -> bool:
+    last = last_run(organization)
+    return last is None or last.at < timezone.now() - EVERY
+
+
+@contextmanager
+def _mine(organization: Organization) -> Iterator[bool]:
+    """Try to be the only one who verifies a trail; whoever isn't doesn't wait.
+
+    The lock is the session's, as the work takes several transactions; it goes with the
+    connection if this process dies.
+    """
+    key = [_LOCK_CLASS, organization.pk % 2**31]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
+        [is_mine] = cursor.fetchone()
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
 
 
 def last_run(organization: Organization) -> AuditEntry | None:

@@ -14,12 +14,26 @@ from pathlib import Path
 import pytest
 
 from governance import signing
-from governance.actions import audit, bundles, checkpoints, erasure, verification
+from governance.actions import (
+    audit,
+    bundles,
+    checkpoints,
+    deployments,
+    erasure,
+    gate,
+    verification,
+)
 from governance.exceptions import ConflictError
-from governance.models import AuditEntry, Checkpoint, Organization
+from governance.models import (
+    AuditEntry,
+    Checkpoint,
+    Finding,
+    Notification,
+    Organization,
+)
 from governance.verify import dg_verify
 from tests import factories
-from tests.governance import trails
+from tests.governance import deploying, trails
 from tests.governance.api import Api, api_of, faults
 
 pytestmark = pytest.mark.django_db
@@ -196,6 +210,34 @@ class TestHouse:
         assert entry is not None
         assert entry.outcome == "failed"
         assert "actor_label" in json.loads(bytes(entry.body))["reason"]
+
+    def test_opens_one_critical_finding_on_what_is_most_at_stake(self) -> None:
+        alice = trails.make_trail()
+        version = deploying.make_approved(alice)
+        deployments.deploy(version, environment="production", actor=alice.actor)
+        trails.tamper(
+            "UPDATE governance_auditentry SET actor_label = 'Mallory' WHERE seq = 4"
+        )
+        for _ in range(3):
+            verification.verify(alice.organization, actor=None)
+        finding = Finding.objects.get(cause="audit:tampered")
+        assert (finding.version, finding.severity) == (version, "critical")
+        assert finding.detail["first_bad_seq"] == 4
+        told = Notification.objects.get(event="audit.tampered")
+        assert told.subject == finding.title
+        assert not gate.ask(version, "production").judgement.is_open
+
+    def test_tells_of_it_where_there_is_no_version_yet(self) -> None:
+        organization = factories.make_organization()
+        trails.say(organization, 3)
+        trails.tamper(
+            "UPDATE governance_auditentry SET actor_label = 'Mallory' "
+            "WHERE organization_id = %s AND seq = 2",
+            organization.pk,
+        )
+        for _ in range(2):
+            verification.verify(organization, actor=None)
+        assert Notification.objects.filter(event="audit.tampered").count() == 1
 
     def test_looks_at_entries_that_nobody_has_signed_yet(self) -> None:
         alice = trails.make_trail()
