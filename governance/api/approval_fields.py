@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from governance.actions import endings, quorums
 from governance.api.base import StrictSerializer, TextField
+from governance.api.findings import CommentAnswer
 from governance.models import (
     ApprovalRequest,
     ApprovalStage,
@@ -89,6 +90,14 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "votes": [],
+    "comments": [
+        {
+            "id": 4,
+            "author": "bob@example.com",
+            "text": "Which months are in the training data?",
+            "created_at": "2025-01-31T13:00:00Z",
+        }
+    ],
     "auto_approval": None,
     "is_stale": False,
     "difference": [],
@@ -300,6 +309,7 @@ class ApprovalAnswer(ApprovalRow):
     policy = DecidingPolicyAnswer(source="policy_version")
     stages = serializers.SerializerMethodField()
     votes = VoteAnswer(many=True)
+    comments = CommentAnswer(many=True)
     auto_approval = serializers.JSONField(allow_null=True)
     is_stale = serializers.SerializerMethodField()
     difference = serializers.SerializerMethodField()

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from governance.actions import authority, endings, submissions, votes
+from governance.actions import authority, discussions, endings, submissions, votes
 from governance.actions.audit import Actor
 from governance.api.approval_fields import (
     EXAMPLE,
@@ -26,6 +26,7 @@ from governance.api.approval_fields import (
 )
 from governance.api.base import ApiView, flag_of, validated
 from governance.api.documents import WRITING, operation
+from governance.api.finding_actions import Comment
 from governance.api.findings import OptionalReason
 from governance.api.lists import (
     PAGING,
@@ -114,6 +115,7 @@ class ApprovalView(ApiView):
         rows = ApprovalRequest.objects.select_related(
             "model", "version__model", "draft__policy", "evidence", "policy_version"
         ).prefetch_related(
+            "comments",
             Prefetch("stages", ApprovalStage.objects.prefetch_related("approvers")),
             Prefetch("votes", ApprovalVote.objects.select_related("stage")),
         )
@@ -310,6 +312,33 @@ class VoteView(ApprovalView):
         data = validated(Vote, request)
         ballot = self.ballot(data)
         return self.answer(votes.cast(found, ballot, actor=self.voter(data)))
+
+
+class CommentsView(ApprovalView):
+    """The discussion."""
+
+    required_scopes: ClassVar[dict[str, str]] = {"POST": "governance:write"}
+
+    @operation(
+        "Write something about a request",
+        request=Comment,
+        answer=ApprovalAnswer,
+        status=201,
+        errors=WRITING,
+        example={"text": "Which months are in the training data?"},
+        answer_example=EXAMPLE,
+        description="No vote: who asked, and who may vote now, are told.",
+        tag=TAG,
+    )
+    def post(self, request: Request, reference: str) -> Any:
+        found = self.approval(reference)
+        data = validated(Comment, request)
+
+        def comment() -> Response:
+            discussions.comment(found, text=data["text"], actor=self.actor)
+            return self.answer(found, status=201)
+
+        return self.once(comment)
 
 
 class WithdrawView(ApprovalView):

@@ -75,6 +75,7 @@ urlpatterns = [
     path("api/approvals/decide", approvals.DecideView.as_view()),
     path("api/approvals/<str:reference>", approvals.OneApprovalView.as_view()),
     path("api/approvals/<str:reference>/vote", approvals.VoteView.as_view()),
+    path("api/approvals/<str:reference>/comments", approvals.CommentsView.as_view()),
     path("api/approvals/<str:reference>/withdraw", approvals.WithdrawView.as_view()),
     path("api/delegations", delegations.DelegationsView.as_view()),
     path(

@@ -403,6 +403,22 @@ class TestWithdraw:
         assert api.post(address(made, "withdraw"), {}).status_code == 409
 
 
+class TestDiscussion:
+    def test_is_shown_with_the_request_and_is_no_vote(
+        self, api: Api, officer: Api, version: ModelVersion, bob: Person
+    ) -> None:
+        made = ask(api, version)
+        body = {"text": "Which months are in it?"}
+        said = officer.post(address(made, "comments"), body)
+        assert said.status_code == 201
+        [comment] = api.get(address(made)).json()["comments"]
+        assert (comment["author"], comment["text"]) == (bob.user.email, body["text"])
+        assert said.json()["status"] == "pending"
+        assert faults(officer.post(address(made, "comments"), {"text": " "}))
+        written = AuditEntry.objects.filter(action="approval.commented")
+        assert written.count() == 1
+
+
 class TestDecide:
     def test_each_has_its_own_outcome(
         self, api: Api, officer: Api, alice: Person, bob: Person
@@ -543,6 +559,7 @@ def test_the_stranger_finds_nothing(
         ("GET", address(made), None),
         ("POST", address(made, "vote"), APPROVE),
         ("POST", address(made, "withdraw"), {}),
+        ("POST", address(made, "comments"), {"text": "x"}),
         ("POST", f"/api/delegations/{delegation['id']}/confirm", {}),
         ("POST", f"/api/delegations/{delegation['id']}/end", {}),
         ("POST", "/api/approvals", {"model_id": version.model_id}),
@@ -569,6 +586,7 @@ def test_an_auditor_reads_and_changes_nothing(
         "/api/approvals",
         address(made, "vote"),
         address(made, "withdraw"),
+        address(made, "comments"),
         "/api/approvals/decide",
         "/api/delegations",
     ):
