@@ -179,11 +179,10 @@ def _delegated(seat: Seat) -> list[Row]:
     for one in rows.filter(delegate=seat.user):
         requests = ApprovalRequest.objects.for_organization(seat.organization)
         theirs = with_stages(requests.waiting_for(one.delegator_id))
-        said = {vote.voter_id for each in theirs for vote in each.votes.all()}
         found += [
             row(each, on_behalf_of=one.delegator_label)
             for each in _urgent(theirs, seat)
-            if seat.user.pk not in {*each.barred, *said}
+            if seat.user.pk not in {*each.barred, *have_voted(each)}
         ]
     return found
 
@@ -248,11 +247,17 @@ def _said(request: ApprovalRequest) -> str:
     return _("Reason: %(reason)s") % {"reason": request.outcome}
 
 
+def have_voted(request: ApprovalRequest) -> set[int]:
+    """Return who has no vote left: theirs is cast, or they cast another's."""
+    votes = request.votes.all()
+    return {pk for one in votes for pk in (one.voter_id, one.principal_id)}
+
+
 def _asked_for(request: ApprovalRequest, stage: ApprovalStage) -> str:
     votes = [vote for vote in request.votes.all() if vote.stage_id == stage.pk]
     yes = [one for one in votes if one.decision == ApprovalVote.Decision.APPROVE]
     number = max(stage.quorum - len({one.principal_id for one in yes}), 1)
-    said = {one.principal_id for one in request.votes.all()}
+    said = have_voted(request)
     able = [one.label for one in stage.approvers.all() if one.user_id not in said]
     words = ngettext(
         "Stage %(stage)s of %(stages)s waits for %(number)s vote of %(names)s.",

@@ -137,13 +137,12 @@ def ballots(request: ApprovalRequest, user: User) -> Ballots:
                 "somebody else has to decide."
             )
         )
-    votes = request.votes.all()
-    if any(user.pk in {one.voter_id, one.principal_id} for one in votes):
+    said = approvals.have_voted(request)
+    if user.pk in said:
         return Ballots(
             why_not=_("Your vote is cast. Everybody has one vote over all stages.")
         )
     able = quorums.voters(stage, since=stage.opened_at)
-    said = {one.principal_id for one in votes}
     asked = {
         one.user_id: one
         for one in stage.approvers.all()
@@ -183,6 +182,7 @@ def _step(request: ApprovalRequest, stage: ApprovalStage) -> Step:
     votes = [one for one in request.votes.all() if one.stage_id == stage.pk]
     have = len({one.principal_id for one in quorums.counted(stage, votes)})
     said = {one.principal_id: one for one in votes}
+    spent = approvals.have_voted(request)
     is_open = approvals.open_stage(request) == stage
     clock = None
     if is_open and stage.due_at is not None:
@@ -193,7 +193,11 @@ def _step(request: ApprovalRequest, stage: ApprovalStage) -> Step:
         badge=_step_badge(stage, have, is_open=is_open),
         clock=clock,
         people=tuple(
-            _approver(one, said.get(one.user_id), is_open=is_open)
+            _approver(
+                one,
+                said.get(one.user_id),
+                is_asked=is_open and one.user_id not in spent,
+            )
             for one in stage.approvers.all()
         ),
     )
@@ -210,10 +214,10 @@ def _step_badge(stage: ApprovalStage, have: int, *, is_open: bool) -> Badge:
 
 
 def _approver(
-    approver: StageApprover, vote: ApprovalVote | None, *, is_open: bool
+    approver: StageApprover, vote: ApprovalVote | None, *, is_asked: bool
 ) -> Approver:
     if vote is None:
-        words = _("is asked") if is_open else _("did not vote")
+        words = _("is asked") if is_asked else _("no vote of their own")
         return Approver(approver.label, None, Badge("calm", "hourglass_empty", words))
     return Approver(approver.label, vote, said(vote))
 

@@ -47,7 +47,7 @@ class DeploymentAdmin(TenantAdmin):
     has_history = True
     act_roles = frozenset({Role.OWNER, Role.MODEL_OWNER, Role.COMPLIANCE_OFFICER})
     list_display = (
-        "version_link",
+        "name",
         "shown_state",
         "environment",
         "kind",
@@ -135,6 +135,10 @@ class DeploymentAdmin(TenantAdmin):
         return "It is ratified." if agrees else "It is reverted."
 
     @display(description="Version", ordering="model__name")
+    def name(self, row: Deployment) -> str:
+        return str(row.version)
+
+    @display(description="Model")
     def version_link(self, row: Deployment) -> Any:
         return link(row.version.model, str(row.version), 40)
 

@@ -246,7 +246,9 @@ def json_block(value: Any) -> Any:
     if value in (None, {}, []):
         return EMPTY
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return format_html('<pre class="dg-json">{}</pre>', truncatechars(text, 20_000))
+    # What scrolls has to be reached without a mouse.
+    block = '<pre class="dg-json" tabindex="0">{}</pre>'
+    return format_html(block, truncatechars(text, 20_000))
 
 
 def lines(texts: Iterable[str]) -> Any:

@@ -373,7 +373,9 @@ def test_a_delegate_votes_for_who_is_absent(
     post(dora, path(request, "vote"), on_behalf_of=bob.user.pk, **APPROVE)
     vote = ApprovalVote.objects.get()
     assert (vote.voter_id, vote.principal_id) == (dora.user.pk, bob.user.pk)
-    assert f"for {bob.user.email}" in get(dora, path(request))
+    page = get(dora, path(request))
+    assert f"for {bob.user.email}" in page
+    assert "no vote of their own" in page
     # Whose vote it is can't be made up.
     other = make_bob(alice.organization)
     made_up = post(dora, path(request, "vote"), on_behalf_of=other.user.pk, **APPROVE)
@@ -441,3 +443,25 @@ def test_a_change_shows_what_was_and_what_will_be(alice: Person, bob: Person) ->
     assert re.search(r"risk_tier.*high.*low", page, re.DOTALL)
     post(bob, path(request, "vote"), **APPROVE)
     assert "The change is in force." in get(bob, path(request))
+
+
+def test_who_voted_for_another_is_asked_no_more(alice: Person, bob: Person) -> None:
+    dora, eve = make_bob(alice.organization), make_bob(alice.organization)
+    policies.publish(
+        alice.organization, stages=[{"role": "compliance_officer", "quorum": 2}]
+    )
+    now = timezone.now()
+    day = timedelta(days=1)
+    terms = delegations.Terms(
+        bob.user, dora.user, "compliance_officer", now - day, now + day, "Away."
+    )
+    delegations.create(alice.organization, terms, actor=bob.actor)
+    request = factories.submit(make_ready(alice))
+    post(dora, path(request, "vote"), on_behalf_of=bob.user.pk, **APPROVE)
+    page = get(dora, path(request))
+    assert f"waits for 1 vote of {eve.user.email}." in page
+    assert "Your vote is cast." in page
+    assert 'name="decision"' not in page
+    assert post(dora, path(request, "vote"), **APPROVE).status_code == 409
+    assert post(eve, path(request, "vote"), **APPROVE).status_code == 302
+    assert status(request) == "applied"
