@@ -17,10 +17,13 @@ from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from driftguard.command_center import overview
+from driftguard.portal.approvals import todo
 from governance.actions import sessions
 from governance.admin.display import EMPTY
 from governance.admin.tenancy import actor_of, seat_of, take_seat, visitor_of
 from governance.models import Membership
+
+MOST_DECISIONS = 5
 
 
 class LoginForm(AuthenticationForm):
@@ -115,7 +118,11 @@ class DriftGuardSite(UnfoldAdminSite):
         seat = seat_of(request)
         if seat is None:
             raise PermissionError("admin_view lets nobody in without a seat")
-        context = {"overview": overview(seat.organization), **(extra_context or {})}
+        context = {
+            "overview": overview(seat.organization),
+            "todo": todo(seat, MOST_DECISIONS),
+            **(extra_context or {}),
+        }
         response: TemplateResponse = super().index(request, context)
         return response
 

@@ -173,6 +173,25 @@ def waiting(seat: Seat) -> list[ApprovalRequest]:
     return _urgent(with_stages(requests.waiting_for(seat.user)), seat)
 
 
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What waits for a person, for the command center."""
+
+    rows: tuple[Row, ...]  # the most urgent
+    overrides: tuple[Override, ...]
+    number: int
+
+
+def todo(seat: Seat, most: int) -> Todo:
+    """Return the most urgent of what a person has to decide, and how much there is."""
+    mine, exceptions = waiting(seat), overrides_to_decide(seat)
+    return Todo(
+        rows=tuple(row(one) for one in mine[:most]),
+        overrides=tuple(exceptions[:most]),
+        number=len(mine) + len(exceptions),
+    )
+
+
 def _delegated(seat: Seat) -> list[Row]:
     rows = Delegation.objects.for_organization(seat.organization).in_effect()
     found = []

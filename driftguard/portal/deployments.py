@@ -21,9 +21,7 @@ from governance.actions import (
     suspensions,
 )
 from governance.actions.audit import Actor
-from governance.admin.deployments import STATES
-from governance.admin.display import Badge
-from governance.admin.overrides import STATES as OVERRIDE_STATES
+from governance.admin.display import DEPLOYMENT, OVERRIDE, Badge
 from governance.admin.tenancy import Seat
 from governance.api.deployment_lists import span_of
 from governance.decision.gate import Purpose
@@ -163,7 +161,7 @@ def row(deployment: Deployment) -> Row:
     fallback = deployments.fallback_json(deployment)
     return Row(
         deployment=deployment,
-        badge=STATES[deployment.state],
+        badge=DEPLOYMENT[deployment.state],
         fallback=" ".join(filter(None, (fallback["text"], fallback["version"]))),
         clocks=tuple(_clocks(deployment)),
     )
@@ -221,7 +219,7 @@ def _override(version: ModelVersion, environment: str) -> OverrideRow | None:
     roles = override_checks.approver_roles(found)
     return OverrideRow(
         override=found,
-        badge=OVERRIDE_STATES[Override.Status(found.status)],
+        badge=OVERRIDE[Override.Status(found.status)],
         clock=countdown(found.expires_at, found.activated_at),
         next=overrides.NEXT[overrides.Status(found.status)],
         approvers=_(" or ").join(role.replace("_", " ") for role in roles),

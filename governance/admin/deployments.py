@@ -20,15 +20,17 @@ from governance.admin.dialogs import (
     ReasonDialog,
     button,
 )
-from governance.admin.display import EMPTY, Badge, at, json_block, link, pages_of
+from governance.admin.display import (
+    DEPLOYMENT,
+    EMPTY,
+    Badge,
+    at,
+    json_block,
+    link,
+    pages_of,
+)
 from governance.admin.tenancy import Role, TenantAdmin, related_filter
 from governance.models import Deployment, RegisteredModel
-
-STATES = {
-    "deployed": Badge("good", "rocket_launch", "Deployed"),
-    "suspended": Badge("bad", "pause_circle", "Suspended"),
-    "retired": Badge("calm", "inventory_2", "Retired"),
-}
 
 
 class RatificationDialog(ConfirmedDialog):
@@ -144,7 +146,7 @@ class DeploymentAdmin(TenantAdmin):
 
     @display(description="State")
     def shown_state(self, row: Deployment) -> Badge:
-        return STATES[row.state]
+        return DEPLOYMENT[row.state]
 
     @display(description="Since", ordering="started_at")
     def since(self, row: Deployment) -> str:

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from governance.admin.addresses import change
-from governance.models import Finding, GovernanceStatus, ModelVersion
+from governance.models import Finding, GovernanceStatus, ModelVersion, Override
 
 EMPTY = "\N{EN DASH}"
 # "\xa0" keeps a figure and its unit on one line.
@@ -75,6 +75,21 @@ SEVERITY = {
     Finding.Severity.HIGH: Badge("bad", "priority_high", "High"),
     Finding.Severity.MEDIUM: Badge("warn", "warning", "Medium"),
     Finding.Severity.LOW: Badge("calm", "info", "Low"),
+}
+
+DEPLOYMENT = {
+    "deployed": Badge("good", "rocket_launch", "Deployed"),
+    "suspended": Badge("bad", "pause_circle", "Suspended"),
+    "retired": Badge("calm", "inventory_2", "Retired"),
+}
+OVERRIDE = {
+    Override.Status.PROPOSED: Badge("warn", "pending_actions", "Proposed"),
+    Override.Status.UNDER_REVIEW: Badge("warn", "rate_review", "Under review"),
+    Override.Status.APPROVED: Badge("good", "schedule", "Approved"),
+    Override.Status.ACTIVE: Badge("bad", "lock_open", "Active"),
+    Override.Status.EXPIRED: Badge("calm", "event_busy", "Expired"),
+    Override.Status.REVOKED: Badge("calm", "block", "Revoked"),
+    Override.Status.REJECTED: Badge("calm", "cancel", "Rejected"),
 }
 
 

@@ -18,19 +18,9 @@ from governance.admin.dialogs import (
     ReasonDialog,
     button,
 )
-from governance.admin.display import Badge, at, json_block, link, pages_of
+from governance.admin.display import OVERRIDE, Badge, at, json_block, link, pages_of
 from governance.admin.tenancy import Role, TenantAdmin, related_filter
 from governance.models import Override, RegisteredModel
-
-STATES = {
-    Override.Status.PROPOSED: Badge("warn", "pending_actions", "Proposed"),
-    Override.Status.UNDER_REVIEW: Badge("warn", "rate_review", "Under review"),
-    Override.Status.APPROVED: Badge("good", "schedule", "Approved"),
-    Override.Status.ACTIVE: Badge("bad", "lock_open", "Active"),
-    Override.Status.EXPIRED: Badge("calm", "event_busy", "Expired"),
-    Override.Status.REVOKED: Badge("calm", "block", "Revoked"),
-    Override.Status.REJECTED: Badge("calm", "cancel", "Rejected"),
-}
 
 
 class JustificationDialog(Dialog):
@@ -164,7 +154,7 @@ class OverrideAdmin(TenantAdmin):
 
     @display(description="State", ordering="status")
     def state(self, row: Override) -> Badge:
-        return STATES[Override.Status(row.status)]
+        return OVERRIDE[Override.Status(row.status)]
 
     @display(description="What happens next")
     def whats_next(self, row: Override) -> str:

@@ -228,6 +228,7 @@ def scene(alice: Person, bob: Person) -> list[str]:
     ModelVersion.objects.filter(pk=changed.pk).update(description=HOSTILE)
     draft = make_ready(alice, name="Draft")
     return [
+        "/admin/",
         "/approvals",
         f"/approvals/{request.pk}",
         f"/approvals/{stale.pk}",

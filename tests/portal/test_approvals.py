@@ -63,6 +63,16 @@ def test_what_waits_for_me_comes_first_with_its_clock(
     assert "You have asked for" in page
 
 
+def test_the_command_center_has_it_too(
+    request_: ApprovalRequest, alice: Person, bob: Person
+) -> None:
+    page = get(bob, "/admin/")
+    assert "1 decision waits for you" in page
+    assert f'href="/approvals/{request_.pk}"' in page
+    assert "days left" in page
+    assert "waits for you" not in get(alice, "/admin/")
+
+
 def test_a_clock_that_has_run_out_says_so(
     request_: ApprovalRequest, bob: Person
 ) -> None:
