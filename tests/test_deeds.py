@@ -54,6 +54,7 @@ NO_DECISION = {
         "last_of_each_day",
         "newest",
         "places",
+        "set_aside",
         "stored",
     },
     "governance/actions/exports.py": {

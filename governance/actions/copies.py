@@ -16,6 +16,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from governance import notes
+from governance.exceptions import ConflictError
 from governance.models import Checkpoint, CheckpointCopy, Organization
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,27 @@ def bring_up_to_date(organization: Organization) -> bool:
             size=copy.size, tried_at=timezone.now(), error=error
         )
     return went_well
+
+
+def set_aside(organization: Organization, name: str) -> None:
+    """Leave the copies of a trail where they are under another name, and begin anew.
+
+    Raises ConflictError where a place doesn't allow it; the others are done.
+    """
+    refused = []
+    for place in places():
+        directory = _directory(place, organization)
+        aside = directory.with_name(f"{organization.pk}-{name}")
+        try:
+            if directory.exists():
+                directory.rename(aside)
+        except OSError as error:
+            refused.append(f"rename {directory} to {aside.name} yourself ({error})")
+            continue
+        rows = CheckpointCopy.objects.for_organization(organization)
+        rows.filter(place=str(place)).update(size=0)
+    if refused:
+        raise ConflictError(f"Not all copies could be set aside: {'; '.join(refused)}.")
 
 
 def _copy(
