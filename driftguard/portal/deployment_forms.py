@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-from typing import Any, TypeVar
+from datetime import UTC, datetime, time
+from typing import Any
 
 from django import forms
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,61 +14,30 @@ from driftguard.portal.approvals import next_step
 from driftguard.portal.deployments import WORDS, DeploymentPage
 from driftguard.portal.forms import (
     ConfirmedForm,
-    DeedForm,
     ReasonForm,
     text_field,
 )
 from driftguard.portal.gates import isolated
+from driftguard.portal.override_forms import (
+    ApproveOverrideForm,
+    ExtendOverrideForm,
+    OverrideForm,
+    RejectOverrideForm,
+    RevokeOverrideForm,
+)
+from driftguard.portal.place_forms import AboutForm, PlaceForm, at_most, hours_field
 from governance.actions import (
     break_glass,
     deployments,
     intakes,
-    overrides,
     submissions,
     suspensions,
 )
 from governance.actions.deployments import Fallback
-from governance.actions.override_checks import Terms
 from governance.decision.gate import Purpose
-from governance.exceptions import ConflictError
-from governance.models import Deployment, ModelVersion, Override
-from governance.models.overrides import SHORTEST_JUSTIFICATION
+from governance.models import Deployment
 
-T = TypeVar("T", Override, Deployment)
 ROLLBACKS = (Purpose.ROLLBACK, Purpose.RECENT_ROLLBACK)
-LONGEST_HOURS = 24 * 366
-
-
-class PlaceForm(DeedForm):
-    """A form of a deed in the place that the page shows, with its words."""
-
-    heading: Any
-    button: Any
-    says: Any = ""
-    is_danger = False
-    is_rare = False  # nothing that a newcomer should be led to
-
-    def __init__(
-        self, request: HttpRequest, place: DeploymentPage, *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(request, *args, **kwargs)
-        self.place = place
-
-    @property
-    def version(self) -> ModelVersion:
-        if self.place.version is None:
-            raise ConflictError(_("The model has no version yet."))
-        return self.place.version
-
-    @property
-    def current(self) -> Deployment:
-        if self.place.current is None:
-            raise ConflictError(_("Nothing is deployed here."))
-        return self.place.current.deployment
-
-    def do(self) -> str:
-        """Do the deed; return what is the case now."""
-        raise NotImplementedError
 
 
 class FallbackForm(PlaceForm):
@@ -151,143 +119,6 @@ class SuspendForm(PlaceForm, ReasonForm):
         )
 
 
-class OverrideForm(PlaceForm):
-    name = "override"
-    heading = gettext_lazy("Propose an override")
-    button = gettext_lazy("Propose it")
-    says = gettext_lazy(
-        "An exception for this version in this environment. A second person grants it; "
-        "then it can be deployed."
-    )
-    rules = forms.MultipleChoiceField(
-        label=gettext_lazy("Which rules it passes"),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": gettext_lazy("Tick at least one rule.")},
-    )
-    justification = text_field(
-        gettext_lazy("Why it is right to pass them"),
-        min_length=SHORTEST_JUSTIFICATION,
-        help_text=gettext_lazy("At least 20 characters; the approver reads it."),
-    )
-    hours = forms.FloatField(
-        label=gettext_lazy("For how many hours"),
-        min_value=0.01,
-        max_value=LONGEST_HOURS,
-        required=False,
-    )
-
-    def __init__(
-        self, request: HttpRequest, place: DeploymentPage, *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(request, place, *args, **kwargs)
-        rows = {one.rule.rule: one for one in place.gate.rules} if place.gate else {}
-        soft = place.gate.asked.judgement.overridable if place.gate else ()
-        self.fields["rules"].choices = [  # type: ignore[attr-defined]
-            (name, f"{name}: {rows[name].name}") for name in soft
-        ]
-        self.initial.setdefault("rules", list(soft))
-        self.fields["hours"].help_text = at_most(place.longest_hours)
-
-    def do(self) -> str:
-        given, held = self.cleaned_data, self.place.override
-        hours = given["hours"]
-        rules = given["rules"]
-        if held is not None and not held.override.is_in_force():
-            held = None
-        if held is not None:
-            # A new one goes on from the one in force, for what that doesn't pass too.
-            rules = list(dict.fromkeys([*held.override.rules, *rules]))
-        made = overrides.propose(
-            self.version,
-            environment=self.place.environment,
-            terms=Terms(
-                rules,
-                given["justification"],
-                timezone.now() + timedelta(hours=hours) if hours else None,
-            ),
-            extends=held.override if held else None,
-            actor=self.actor(),
-        )
-        return _("Override %(number)s waits for a second person.") % {"number": made.pk}
-
-
-class AboutForm(PlaceForm):
-    """Is about the very row that the person has read, not one that came after it."""
-
-    about = forms.IntegerField(widget=forms.HiddenInput)
-
-    def __init__(
-        self, request: HttpRequest, place: DeploymentPage, *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(request, place, *args, **kwargs)
-        shown = self.shown()
-        self.initial["about"] = shown.pk if shown else None
-
-    def shown(self) -> Override | Deployment | None:
-        raise NotImplementedError
-
-    def same(self, row: T | None) -> T:
-        if row is None or row.pk != self.cleaned_data["about"]:
-            raise ConflictError(_("Something else is here now; look at it first."))
-        return row
-
-
-class OverrideDecisionForm(AboutForm):
-    def shown(self) -> Override | None:
-        return self.place.override.override if self.place.override else None
-
-
-class ApproveOverrideForm(OverrideDecisionForm, ConfirmedForm):
-    name = "approve-override"
-    heading = gettext_lazy("Grant the override")
-    button = gettext_lazy("Grant it")
-    says = gettext_lazy(
-        "While it is in force, the rules that it names don't close the gate."
-    )
-    reason = text_field(gettext_lazy("Why you grant it"))
-    field_order = ("reason", "password")
-
-    def do(self) -> str:
-        made = overrides.approve(
-            self.same(self.shown()),
-            reason=self.cleaned_data["reason"],
-            actor=self.actor(),
-        )
-        return overrides.NEXT[overrides.Status(made.status)]
-
-
-class RejectOverrideForm(OverrideDecisionForm, ReasonForm):
-    name = "reject-override"
-    heading = gettext_lazy("Reject the override")
-    button = gettext_lazy("Reject it")
-
-    def do(self) -> str:
-        overrides.reject(
-            self.same(self.shown()),
-            reason=self.cleaned_data["reason"],
-            actor=self.actor(),
-        )
-        return _("The override is rejected; whoever asked may propose it again.")
-
-
-class RevokeOverrideForm(OverrideDecisionForm, ReasonForm):
-    name = "revoke-override"
-    heading = gettext_lazy("End the override")
-    button = gettext_lazy("End it now")
-    says = gettext_lazy(
-        "What is deployed under it is suspended at once, and a finding opens."
-    )
-    is_danger = True
-
-    def do(self) -> str:
-        overrides.revoke(
-            self.same(self.shown()),
-            reason=self.cleaned_data["reason"],
-            actor=self.actor(),
-        )
-        return _("The override has ended; what was deployed under it is suspended.")
-
-
 class BreakGlassForm(PlaceForm, ConfirmedForm):
     name = "break-glass"
     heading = gettext_lazy("Break the glass")
@@ -303,12 +134,7 @@ class BreakGlassForm(PlaceForm, ConfirmedForm):
         min_length=break_glass.SHORTEST_REASON,
         help_text=gettext_lazy("At least 20 characters; a critical finding has it."),
     )
-    hours = forms.FloatField(
-        label=gettext_lazy("For how many hours"),
-        min_value=0.01,
-        max_value=LONGEST_HOURS,
-        required=False,
-    )
+    hours = hours_field()
     field_order = ("reason", "hours", "password")
 
     def __init__(
@@ -410,12 +236,6 @@ class RetireForm(PlaceForm, ReasonForm):
         return next_step(made)
 
 
-def at_most(hours: float) -> str:
-    return _("Empty: as long as the policy allows, which is %(hours)s hours.") % {
-        "hours": f"{hours:g}"
-    }
-
-
 FORMS: dict[str, type[PlaceForm]] = {
     form.name: form
     for form in (
@@ -425,6 +245,7 @@ FORMS: dict[str, type[PlaceForm]] = {
         DeployForm,
         SuspendForm,
         OverrideForm,
+        ExtendOverrideForm,
         RevokeOverrideForm,
         AdoptForm,
         BreakGlassForm,

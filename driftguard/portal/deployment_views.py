@@ -9,8 +9,9 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from driftguard.portal.deployment_forms import FORMS, PlaceForm
+from driftguard.portal.deployment_forms import FORMS
 from driftguard.portal.deployments import DeploymentPage, deployment_page
+from driftguard.portal.place_forms import PlaceForm
 from driftguard.portal.submission_views import (
     find_model,
     find_version,

@@ -311,6 +311,8 @@ def _decisions(override: OverrideRow | None, seat: Seat) -> set[str]:
         found |= {"approve-override", "reject-override"}
     if one.requested_by_id == seat.user.pk or seat.has_one_of(overrides.REVOKERS):
         found.add("revoke-override")
+    if one.is_in_force() and seat.has_one_of(overrides.REQUESTERS):
+        found.add("extend-override")
     return found
 
 

@@ -190,6 +190,27 @@ def test_an_override_is_proposed_granted_used_and_ended(
     assert "Its override ended" not in live()
 
 
+def test_an_extension_is_a_new_review(
+    unfair: ModelVersion, alice: Person, bob: Person
+) -> None:
+    act(alice, "override", rules=["R7"], justification=REASON, hours="24")
+    first = override()
+    longer = {"about": first.pk, "justification": f"Still: {REASON}", "hours": "48"}
+    assert act(alice, "extend-override", **longer).status_code == 409
+    act(bob, "approve-override", about=first.pk, reason="Yes.", password=PASSWORD)
+    act(alice, "deploy")
+    assert "extend-override" in buttons(alice)
+    assert "extend-override" not in buttons(bob)
+    assert act(bob, "extend-override", **longer).status_code == 403
+    assert act(alice, "extend-override", **longer).status_code == 302
+    second = override()
+    assert second.extends == first
+    assert "extend-override" not in buttons(alice)
+    act(bob, "approve-override", about=second.pk, reason="Yes.", password=PASSWORD)
+    assert again(Deployment.objects.latest("pk")).override == second
+    assert live() == ["1.0.0"]
+
+
 def test_an_override_is_rejected_with_a_reason(
     unfair: ModelVersion, alice: Person, bob: Person
 ) -> None:
@@ -296,6 +317,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "approve-override": {"reason": "Yes.", "password": PASSWORD},
     "reject-override": {"reason": "No."},
     "revoke-override": {"reason": "No more."},
+    "extend-override": {"justification": REASON},
     "break-glass": {"reason": "Version 0 crashes on all.", "password": PASSWORD},
     "ratify": {"word": "yes", "reason": "Yes.", "password": PASSWORD},
     "adopt": {"reason": "It serves."},
