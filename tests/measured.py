@@ -179,9 +179,10 @@ def make_prediction(
     entity: str = "client-1",
     label: str | None = None,
     verdict: str = "BLOCKED",
+    at: datetime = NOW,
 ) -> Prediction:
     """Store a prediction under a receipt of its own, and its label if there is one."""
-    pk, at = uuid7(), NOW
+    pk = uuid7()
     receipt = Receipt.objects.create(
         organization_id=version.organization_id,
         kind=Receipt.Kind.PREDICTIONS,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from governance.actions import gate
 from governance.actions.gate import Asked
-from governance.admin.addresses import change, changelist
+from governance.admin.addresses import change, changelist, edit
 from governance.admin.display import Badge
 from governance.decision.gate import RULES, GateRule, Result
 from governance.decision.levels import Level
@@ -121,7 +121,7 @@ def _step(rule: GateRule, version: ModelVersion) -> Step:
             f"{submit}?{urlencode({'version': version.version})}",
             _("Ask for approval"),
         ),
-        "tier": (f"{change(model)}?edit=1", _("Edit the registration")),
+        "tier": (edit(model), _("Edit the registration")),
         "critical_findings": (findings, _("Open the findings")),
         "revalidation": (findings, _("Open the findings")),
         "baseline": (changelist(Baseline, model=model.pk), _("See the baselines")),

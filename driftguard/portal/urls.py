@@ -10,6 +10,7 @@ from driftguard.portal import (
     approval_views,
     delegation_views,
     deployment_views,
+    model_views,
     submission_views,
 )
 
@@ -30,6 +31,8 @@ urlpatterns = [
     page("approvals/<int:pk>/withdraw", approval_views.withdraw, "withdraw"),
     page("approvals/delegations", delegation_views.delegations_page, "delegations"),
     page("approvals/delegations/<str:deed>", delegation_views.act, "delegation"),
+    page(MODEL, model_views.model_page, "model"),
+    page(f"{MODEL}/timeline.csv", model_views.timeline_csv, "model-timeline"),
     page(f"{MODEL}/deployments", deployment_views.deployments_page, "deployments"),
     page(f"{MODEL}/deployments/<str:deed>", deployment_views.act, "deployment"),
     page(f"{MODEL}/submit", submission_views.submit, "submit"),

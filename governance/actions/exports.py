@@ -145,9 +145,9 @@ def csv_rows(found: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
     What a spreadsheet would take for a formula is preceded by an apostrophe.
     """
-    yield _line(COLUMNS)
+    yield csv_line(COLUMNS)
     for entry in found:
-        yield _line([_cell(value) for value in _flat(entry)])
+        yield csv_line(_flat(entry))
 
 
 def _flat(entry: Mapping[str, Any]) -> list[Any]:
@@ -165,7 +165,8 @@ def _cell(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _line(cells: Sequence[str]) -> bytes:
+def csv_line(values: Sequence[Any]) -> bytes:
+    """Return one line of a CSV file; no cell of it is a formula."""
     line = io.StringIO(newline="")
-    csv.writer(line).writerow(cells)
+    csv.writer(line).writerow([_cell(value) for value in values])
     return line.getvalue().encode()

@@ -52,6 +52,16 @@ def issue(model: RegisteredModel, environment: str) -> Permit:
     )
     if deployment is None:
         raise _refused(model, environment, None, _why_none(model, environment))
+    claims, ends_at = consider(deployment)
+    return Permit(_signed(claims), claims, ends_at)
+
+
+def consider(deployment: Deployment) -> tuple[dict[str, Any], datetime]:
+    """Return what a permit of now would say, and when it would end; sign nothing.
+
+    Raises PermitRefusedError as `issue` does.
+    """
+    model, environment = deployment.model, deployment.environment
     if deployment.is_suspended:
         detail = f"{deployment} is suspended: {deployment.suspension_reason}"
         raise _refused(model, environment, deployment, detail)
@@ -66,8 +76,7 @@ def issue(model: RegisteredModel, environment: str) -> Permit:
         )
         detail = f"{deployment} is blocked: {listed or asked.facts.status.value}"
         raise _refused(model, environment, deployment, detail, asked)
-    claims = _claims(deployment, asked, ends_at)
-    return Permit(_signed(claims), claims, ends_at)
+    return _claims(deployment, asked, ends_at), ends_at
 
 
 def _ends(deployment: Deployment, asked: Asked) -> list[datetime]:

@@ -6,6 +6,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from governance.models import RegisteredModel
+
 
 def changelist(table: type[models.Model], /, **parameters: Any) -> str:
     """Return the address of a table's list, narrowed by query parameters."""
@@ -15,7 +17,15 @@ def changelist(table: type[models.Model], /, **parameters: Any) -> str:
 
 
 def change(row: models.Model) -> str:
-    """Return the address of a row's page."""
+    """Return the address of a row's page; a model has one of the portal's."""
+    if isinstance(row, RegisteredModel):
+        return reverse("model", args=[row.slug])
     options = row._meta
     name = f"admin:{options.app_label}_{options.model_name}_change"
     return reverse(name, args=[row.pk])
+
+
+def edit(model: RegisteredModel) -> str:
+    """Return the address at which a model's registration is edited."""
+    address = reverse("admin:governance_registeredmodel_change", args=[model.pk])
+    return f"{address}?edit=1"

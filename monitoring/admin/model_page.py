@@ -19,7 +19,6 @@ from governance.models import (
     ModelVersion,
     RegisteredModel,
     RiskScore,
-    StatusChange,
 )
 from monitoring.admin import model_outcomes
 from monitoring.admin.model_outcomes import Attribute, Performance, Quality
@@ -84,6 +83,7 @@ MOST_BINS = 24
 MOST_VERSIONS = 10
 MOST_POINTS = 500
 MOST_RUNS = 5
+MOST_FINDINGS = 10
 
 
 def run_badge(run: AnalysisRun) -> Badge:
@@ -165,7 +165,7 @@ class ModelPage:
     runs: tuple[Run, ...]
     versions: list[ModelVersion]
     findings: list[Finding]
-    changes: list[StatusChange]
+    open_findings: int
     links: tuple[tuple[str, str], ...]
 
 
@@ -180,7 +180,7 @@ def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
     verdict: Json = assessment.verdict if assessment else {}
     risk: Json = verdict.get("risk") or {}
     drift: Json = live.drift if live else {}
-    of_version = {"version": version}
+    findings = Finding.objects.not_closed().of_model(model)
     return ModelPage(
         model=model,
         version=version,
@@ -201,8 +201,8 @@ def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
         ),
         runs=_runs(model),
         versions=list(model.versions.select_related("assessment")[:MOST_VERSIONS]),
-        findings=list(Finding.objects.not_closed().filter(**of_version)[:10]),
-        changes=list(StatusChange.objects.filter(**of_version)[:10]),
+        findings=list(findings.select_related("version")[:MOST_FINDINGS]),
+        open_findings=findings.count(),
         links=_links(model, with_trail=with_trail),
     )
 

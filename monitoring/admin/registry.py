@@ -13,19 +13,18 @@ from django.http import (
     HttpResponseNotAllowed,
     HttpResponseRedirect,
 )
-from django.template.response import TemplateResponse
 from django.urls import path
 from unfold.decorators import display
 
 from governance.admin.addresses import change
 from governance.admin.display import Badge, measured
 from governance.admin.registry import RegisteredModelAdmin
-from governance.admin.tenancy import actor_of, may_read_trail
+from governance.admin.tenancy import actor_of
 from governance.exceptions import ConflictError, GovernanceError
 from governance.models import RegisteredModel
 from monitoring import nudges
 from monitoring.actions import analysis_runs
-from monitoring.admin.model_page import ANALYSTS, model_page
+from monitoring.admin.model_page import ANALYSTS
 
 
 @admin.register(RegisteredModel)
@@ -67,26 +66,14 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the model's state; its registration is edited at `?edit=1`."""
+        """Edit the registration at `?edit=1`; the model's own page is the portal's."""
         if request.method == "POST" or "edit" in request.GET:
             return super().change_view(request, object_id, form_url, extra_context)
         model = self.get_object(request, unquote(object_id))
         if model is None:
             # The same answer for what is missing and for what is another tenant's.
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": model.name,
-            "subtitle": None,
-            "opts": self.opts,
-            "original": model,
-            "page": model_page(model, with_trail=may_read_trail(request)),
-            "can_edit": self.has_change_permission(request, model),
-            "can_analyse": self._may_analyse(request, model),
-            **(extra_context or {}),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/model_page.html", context)
+        return HttpResponseRedirect(change(model))
 
     def get_urls(self) -> Any:
         name = f"{self.opts.app_label}_{self.opts.model_name}_analyse"
@@ -95,9 +82,6 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
             path("<path:object_id>/change/analyse/", view, name=name),
             *super().get_urls(),
         ]
-
-    def _may_analyse(self, request: HttpRequest, model: RegisteredModel) -> bool:
-        return self._is_allowed(request, ANALYSTS, model)
 
     def analyse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Put an analysis of the live window on the queue, and show it there."""
@@ -108,7 +92,7 @@ class MonitoredModelAdmin(RegisteredModelAdmin):
                 request, self.opts, object_id
             )
             return cast(HttpResponse, answer)
-        if not self._may_analyse(request, model):
+        if not self._is_allowed(request, ANALYSTS, model):
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])

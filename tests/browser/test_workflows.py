@@ -236,6 +236,8 @@ def scene(alice: Person, bob: Person) -> list[str]:
         DEPLOYMENTS,
         f"{DEPLOYMENTS}?version={LONG[:100]}",
         f"{DEPLOYMENTS}?environment=staging&on=2024-01-01",
+        "/dashboard/models/credit",
+        f"/dashboard/models/{hostile.model.slug}",
         f"/dashboard/models/{draft.model.slug}/submit",
         f"/dashboard/models/{hostile.model.slug}/submit",
     ]

@@ -43,7 +43,7 @@ def ask(client: Client, version: ModelVersion) -> Any:
 
 
 def words_of(client: Client, path: str) -> str:
-    page = client.get(path).content.decode()
+    page = client.get(path, follow=True).content.decode()
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 

@@ -1,0 +1,82 @@
+"""The page of a model: its state, why it is so, and what happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from driftguard.portal.reasons import Why, why
+from driftguard.portal.timelines import Event, timeline
+from governance.actions import permits
+from governance.admin.display import Badge
+from governance.admin.tenancy import TRAIL_READERS, Role, Seat
+from governance.exceptions import PermitRefusedError
+from governance.models import Deployment, RegisteredModel
+from monitoring.admin.model_page import ANALYSTS, ModelPage, model_page
+
+EDITORS = frozenset({Role.OWNER, Role.MODEL_OWNER})
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRow:
+    """Whether what is deployed in an environment may serve now."""
+
+    deployment: Deployment
+    badge: Badge
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """Everything that the page shows."""
+
+    page: ModelPage
+    why: Why
+    permits: tuple[PermitRow, ...]
+    events: tuple[Event, ...]
+    can_edit: bool
+    can_analyse: bool
+
+
+def model_state(model: RegisteredModel, seat: Seat) -> ModelState:
+    """Read the page in a number of queries that grows with nothing but environments."""
+    page = model_page(model, with_trail=seat.has_one_of(TRAIL_READERS))
+    opened = list(_open_deployments(model))
+    return ModelState(
+        page=page,
+        why=why(page, opened),
+        permits=tuple(_permits(opened)),
+        events=timeline(model),
+        can_edit=seat.has_one_of(EDITORS),
+        can_analyse=seat.has_one_of(ANALYSTS),
+    )
+
+
+def _open_deployments(model: RegisteredModel) -> QuerySet[Deployment]:
+    rows: QuerySet[Deployment] = Deployment.objects.for_organization(
+        model.organization_id
+    )
+    return (
+        rows.filter(model=model, ended_at=None)
+        .select_related(
+            "version__model", "fallback_version", "override", "approval", "model"
+        )
+        .order_by("environment")
+    )
+
+
+def _permits(opened: list[Deployment]) -> Iterator[PermitRow]:
+    for deployment in opened:
+        try:
+            _claims, ends_at = permits.consider(deployment)
+        except PermitRefusedError as error:
+            badge = Badge("bad", "lock", _("No permit"))
+            yield PermitRow(deployment, badge, error.detail)
+        else:
+            badge = Badge("good", "verified_user", _("Permit given"))
+            words = _("one that is asked for now ends at %(at)s, and is given again")
+            told = words % {"at": f"{ends_at:%H:%M:%S} UTC"}
+            yield PermitRow(deployment, badge, told)
