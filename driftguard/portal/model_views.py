@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from driftguard.portal.model_pages import model_state
+from driftguard.portal.model_charts import CHARTS
+from driftguard.portal.model_pages import mark_of, model_state
 from driftguard.portal.submission_views import find_model
 from driftguard.portal.timelines import timeline
 from driftguard.portal.views import page, seat
 from governance.actions.exports import csv_line
+from monitoring.actions.alerts import policy_of
 
 # Of a time line as a file; the trail has all that ever happened.
 MOST_LINES = 10_000
@@ -20,9 +23,32 @@ MOST_LINES = 10_000
 
 @require_safe
 def model_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the page; with HTMX its content alone, and nothing if it is as seen."""
     model = find_model(request, slug)
-    state = model_state(model, seat(request))
-    return page(request, "portal/model.html", model.name, state=state)
+    is_whole = request.headers.get("HX-Request") != "true"
+    if not is_whole and request.GET.get("seen") == mark_of(model):
+        answer = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    else:
+        state = model_state(model, seat(request))
+        template = "portal/model.html" if is_whole else "portal/model/body.html"
+        about = {"state": state, "page": state.page}
+        answer = page(request, template, model.name, **about)
+    # The answers to one address must not be taken for each other.
+    answer["Vary"] = "HX-Request, Cookie"
+    return answer
+
+
+@require_safe
+def data_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """Answer with what one of the page's charts is drawn from."""
+    model = find_model(request, slug)
+    version = model.current_version
+    if version is None or name not in CHARTS:
+        raise Http404
+    version.model = model
+    chart = CHARTS[name](version, policy_of(model))
+    rows = (row.cells for row in chart.rows)
+    return csv_file(f"{model.slug}-{name}.csv", chart.columns, rows)
 
 
 @require_safe

@@ -33,6 +33,7 @@ urlpatterns = [
     page("approvals/delegations/<str:deed>", delegation_views.act, "delegation"),
     page(MODEL, model_views.model_page, "model"),
     page(f"{MODEL}/timeline.csv", model_views.timeline_csv, "model-timeline"),
+    page(f"{MODEL}/data/<slug:name>.csv", model_views.data_csv, "model-data"),
     page(f"{MODEL}/deployments", deployment_views.deployments_page, "deployments"),
     page(f"{MODEL}/deployments/<str:deed>", deployment_views.act, "deployment"),
     page(f"{MODEL}/submit", submission_views.submit, "submit"),

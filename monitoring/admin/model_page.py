@@ -8,14 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 from governance.admin.addresses import changelist
-from governance.admin.charts import BarChart, LineChart, bar_chart, line_chart
+from governance.admin.charts import BarChart, bar_chart
 from governance.admin.display import Badge, count, figure, health, measured
 from governance.admin.tenancy import Role
 from governance.models import (
     Assessment,
     AuditEntry,
     Finding,
-    GovernanceStatus,
     ModelVersion,
     RegisteredModel,
     RiskScore,
@@ -81,7 +80,6 @@ SCORE = "The model's score"
 ANALYSTS = frozenset({Role.OWNER, Role.MODEL_OWNER})
 MOST_BINS = 24
 MOST_VERSIONS = 10
-MOST_POINTS = 500
 MOST_RUNS = 5
 MOST_FINDINGS = 10
 
@@ -158,7 +156,6 @@ class ModelPage:
     risk: Json
     terms: tuple[Term, ...]
     failed: list[Json]
-    history: LineChart | None
     performance: Performance
     fairness: tuple[Attribute, ...]
     quality: Quality
@@ -193,7 +190,6 @@ def model_page(model: RegisteredModel, *, with_trail: bool) -> ModelPage:
         risk=risk,
         terms=terms(risk),
         failed=failed(verdict),
-        history=_history(assessment, version),
         performance=model_outcomes.performance(live.performance if live else {}),
         fairness=model_outcomes.fairness(live.fairness if live else {}),
         quality=model_outcomes.quality(
@@ -357,34 +353,6 @@ def _intervals(edges: list[float]) -> list[str]:
     names = [f"≤ {figure(edges[0], 4)}"]
     names += [f"{figure(low, 4)} to {figure(high, 4)}" for low, high in pairwise(edges)]
     return [*names, f"> {figure(edges[-1], 4)}"]
-
-
-def _history(
-    assessment: Assessment | None, version: ModelVersion | None
-) -> LineChart | None:
-    if version is None:
-        return None
-    rows = list(
-        RiskScore.objects.filter(model=version.model_id, version=version).values_list(
-            "computed_at", "score", "governance_status"
-        )[:MOST_POINTS]
-    )
-    points = [
-        (at, score, f"{at:%Y-%m-%d %H:%M} UTC: {score:.1f}, {health(status).words}")
-        for at, score, status in reversed(rows)
-    ]
-    return line_chart(points, top=100.0, rules=_limits(assessment))
-
-
-def _limits(assessment: Assessment | None) -> list[tuple[float, str, str]]:
-    policy = assessment.policy_version if assessment else None
-    if policy is None:
-        return []
-    index = policy.thresholds.index
-    return [
-        (index.mild, health(GovernanceStatus.AT_RISK).words, "warn"),
-        (index.serious, health(GovernanceStatus.BLOCKED).words, "bad"),
-    ]
 
 
 def _links(model: RegisteredModel, *, with_trail: bool) -> tuple[tuple[str, str], ...]:

@@ -180,7 +180,7 @@ def test_the_page_costs_the_same_queries_however_much_there_is(
         registry.register(alice.organization, registration, actor=alice.actor)
     client.get(address(small))
 
-    with django_assert_max_num_queries(21) as before:
+    with django_assert_max_num_queries(30) as before:
         client.get(address(small))
     with django_assert_num_queries(len(before.captured_queries)):
         client.get(address(large))
