@@ -32,8 +32,8 @@ class Row:
 class Chart:
     """One table and how `charts.js` draws it.
 
-    The first column names a row. `kind` is one of risk, heat, course and ranges;
-    `options` is what else that kind needs.
+    The first column names a row. `kind` is one of risk, heat, course and ranges, or
+    table, which isn't drawn; `options` is what else that kind needs.
     """
 
     name: str

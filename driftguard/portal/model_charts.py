@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,13 +11,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from driftguard.portal.charts import Chart, Limit, Row
+from driftguard.portal.model_tables import features_table, quality_table, report
 from governance.admin.addresses import changelist
 from governance.admin.display import health, measured
 from governance.decision import Thresholds
 from governance.models import GovernanceStatus, ModelVersion, RegisteredModel, RiskScore
 from monitoring.admin.model_outcomes import METRICS
 from monitoring.admin.model_page import SCORE
-from monitoring.models import LiveResult, PerformanceResult, Prediction
+from monitoring.models import PerformanceResult, Prediction
 
 Json = Mapping[str, Any]
 Period = PerformanceResult.Period
@@ -134,7 +135,7 @@ def changelist_of_drift(version: ModelVersion) -> str:
 
 def performance_chart(version: ModelVersion, policy: Thresholds) -> Chart:
     """Show the primary metric by period: by the labels, and estimated without them."""
-    live = _live(version).values_list("performance", flat=True).first() or {}
+    live = report(version, "performance")
     metric = live.get("primary_metric") or "accuracy"
     period = PERIODS.get(RegisteredModel.Cadence(version.model.cadence), Period.DAY)
     recorded = PerformanceResult.objects.for_organization(version.organization_id)
@@ -174,11 +175,6 @@ def performance_chart(version: ModelVersion, policy: Thresholds) -> Chart:
     )
 
 
-def _live(version: ModelVersion) -> Any:
-    rows = LiveResult.objects.for_organization(version.organization_id)
-    return rows.filter(version=version)
-
-
 def _performance(
     version: ModelVersion, recorded: Any, policy: Thresholds, length: timedelta
 ) -> Row:
@@ -211,7 +207,7 @@ def _with_interval(metric: Json | None) -> tuple[float | None, ...]:
 
 def fairness_chart(version: ModelVersion, policy: Thresholds) -> Chart:
     """Show how often each group gets the favourable outcome."""
-    report = _live(version).values_list("fairness", flat=True).first() or {}
+    fairness = report(version, "fairness")
     address = reverse("admin:governance_modelversion_change", args=[version.pk])
     rows = [
         Row(
@@ -224,7 +220,7 @@ def fairness_chart(version: ModelVersion, policy: Thresholds) -> Chart:
             ),
             address,
         )
-        for attribute in report.get("attributes") or ()
+        for attribute in fairness.get("attributes") or ()
         for group in attribute["groups"]
     ]
     return Chart(
@@ -243,16 +239,16 @@ def fairness_chart(version: ModelVersion, policy: Thresholds) -> Chart:
     )
 
 
-CHARTS: Mapping[str, Callable[[ModelVersion, Thresholds], Chart]] = {
+DRAWN: Mapping[str, Callable[[ModelVersion, Thresholds], Chart]] = {
     "risk": risk_chart,
     "drift": drift_chart,
     "performance": performance_chart,
     "fairness": fairness_chart,
 }
+# What can be taken as a file.
+TABLES = {**DRAWN, "features": features_table, "quality": quality_table}
 
 
-def charts(
-    version: ModelVersion, policy: Thresholds, names: Iterable[str] = CHARTS
-) -> dict[str, Chart]:
-    """Read charts of a version in a fixed number of queries."""
-    return {name: CHARTS[name](version, policy) for name in names}
+def charts(version: ModelVersion, policy: Thresholds) -> dict[str, Chart]:
+    """Read what is drawn of a version, in a fixed number of queries."""
+    return {name: read(version, policy) for name, read in DRAWN.items()}

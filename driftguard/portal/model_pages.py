@@ -21,8 +21,9 @@ from governance.exceptions import PermitRefusedError
 from governance.models import AuditHead, Deployment, RegisteredModel
 from monitoring.actions.alerts import policy_of
 from monitoring.admin.model_page import ANALYSTS, ModelPage, model_page
-from monitoring.models import LiveResult
+from monitoring.models import LiveResult, Prediction
 
+MOST_DECISIONS = 15
 EDITORS = frozenset({Role.OWNER, Role.MODEL_OWNER})
 
 
@@ -44,6 +45,7 @@ class ModelState:
     charts: dict[str, Chart]
     permits: tuple[PermitRow, ...]
     events: tuple[Event, ...]
+    decisions: tuple[Prediction, ...]
     can_edit: bool
     can_analyse: bool
     mark: str  # changes with what the page shows
@@ -61,10 +63,18 @@ def model_state(model: RegisteredModel, seat: Seat) -> ModelState:
         permits=tuple(_permits(opened)),
         charts=charts(page.version, policy_of(model)) if page.version else {},
         events=timeline(model),
+        decisions=_decisions(model),
         can_edit=seat.has_one_of(EDITORS),
         can_analyse=seat.has_one_of(ANALYSTS),
         mark=mark_of(model),
     )
+
+
+def _decisions(model: RegisteredModel) -> tuple[Prediction, ...]:
+    """Return the newest predictions; what they were made from isn't read."""
+    rows = Prediction.objects.for_organization(model.organization_id)
+    newest = rows.filter(model=model).select_related("version").defer("features")
+    return tuple(newest.order_by("-timestamp")[:MOST_DECISIONS])
 
 
 def mark_of(model: RegisteredModel) -> str:

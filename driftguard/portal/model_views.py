@@ -9,7 +9,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from driftguard.portal.model_charts import CHARTS
+from driftguard.portal.model_charts import TABLES
 from driftguard.portal.model_pages import mark_of, model_state
 from driftguard.portal.submission_views import find_model
 from driftguard.portal.timelines import timeline
@@ -43,10 +43,10 @@ def data_csv(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Answer with what one of the page's charts is drawn from."""
     model = find_model(request, slug)
     version = model.current_version
-    if version is None or name not in CHARTS:
+    if version is None or name not in TABLES:
         raise Http404
     version.model = model
-    chart = CHARTS[name](version, policy_of(model))
+    chart = TABLES[name](version, policy_of(model))
     rows = (row.cells for row in chart.rows)
     return csv_file(f"{model.slug}-{name}.csv", chart.columns, rows)
 

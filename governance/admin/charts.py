@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MOST_MOVED = 3
+NOTABLE = 0.02  # of all rows
+
 
 @dataclass(frozen=True, slots=True)
 class PairOfBars:
@@ -20,6 +23,13 @@ class PairOfBars:
     bar_width: str
     before: float
     now: float
+    has_moved: bool
+
+    @property
+    def points(self) -> str:
+        """The change in percentage points."""
+        # There is no minus zero.
+        return f"{round(100 * (self.now - self.before), 1) + 0.0:+.1f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ def bar_chart(
     if not labels:
         return None
     largest = max(*before, *now, 0.0) or 1.0
+    moved = _moved(before, now)
     slot = width / len(labels)
     bar = slot * 0.4
 
@@ -61,6 +72,7 @@ def bar_chart(
                 bar_width=f"{bar:.2f}",
                 before=p,
                 now=q,
+                has_moved=position in moved,
             )
             for position, (label, p, q) in enumerate(
                 zip(labels, before, now, strict=True)
@@ -69,6 +81,13 @@ def bar_chart(
         width=width,
         height=height,
     )
+
+
+def _moved(before: Sequence[float], now: Sequence[float]) -> set[int]:
+    """Return the positions of the few bins whose shares changed most, and much."""
+    changes = [abs(q - p) for p, q in zip(before, now, strict=True)]
+    order = sorted(range(len(changes)), key=lambda position: -changes[position])
+    return {at for at in order[:MOST_MOVED] if changes[at] >= NOTABLE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,6 +279,11 @@ def features(drift: Json) -> tuple[Feature, ...]:
     return tuple(_feature(column, column["name"] not in apart) for column in columns)
 
 
+def shown_name(drift: Json, name: str) -> str:
+    """Return how a measured column is called; the score has no name of its own."""
+    return SCORE if name in (drift.get("apart") or ()) else name
+
+
 def _feature(column: Json, is_input: bool) -> Feature:
     results: Json = column.get("algorithms") or {}
     main = "chi_square" if column["kind"] == "categorical" else "ks_test"

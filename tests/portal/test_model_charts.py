@@ -10,12 +10,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from driftguard.portal.model_charts import CHARTS
+from driftguard.portal.model_charts import TABLES
 from governance.actions import findings
 from governance.models import Assessment, ModelVersion, RiskScore
-from monitoring.models import LiveResult
+from monitoring.models import LiveResult, Prediction
 from tests.factories import Person, make_version
-from tests.measured import make_measured_model
+from tests.measured import make_measured_model, make_prediction
 from tests.portal.conftest import browser
 from tests.recorded import record_days, record_performance
 
@@ -121,7 +121,7 @@ def test_groups_stand_against_the_minimum_of_the_policy(
     assert data["limits"][0]["value"] == 0.8
 
 
-@pytest.mark.parametrize("name", sorted(CHARTS))
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_another_organizations_figures_are_missing_ones(
     alice: Person, charlie: Person, version: ModelVersion, name: str
 ) -> None:
@@ -190,3 +190,44 @@ def test_what_others_do_elsewhere_sends_nothing_again(
         actor=charlie.actor,
     )
     assert mark(client.get(PAGE).content.decode()) == seen
+
+
+def test_bins_that_moved_are_named_and_all_are_in_the_file(
+    alice: Person, version: ModelVersion
+) -> None:
+    header, *rows = rows_of(alice, "features")
+    assert header[:2] == ["Feature", "Bin"]
+    for _name, _bin, before, now, change in rows:
+        assert float(now) - float(before) == pytest.approx(float(change))
+    region = [row for row in rows if row[0] == "region"]
+    assert [row[1] for row in region] == ["north", "south"]
+    page = browser(alice).get(PAGE).content.decode()
+    # Of income's bins three, and of the region's, which stayed as it was, none.
+    assert page.count("<strong>moved ") == 3
+    # In the row of the table, and in the chart below.
+    assert page.count("dg-bar-moved") == 6
+
+
+def test_the_file_of_data_quality_has_every_feature(
+    alice: Person, version: ModelVersion
+) -> None:
+    header, *rows = rows_of(alice, "quality")
+    assert header[5:7] == ["Out of range", "Out of range, baseline"]
+    found = {row[0]: row for row in rows}
+    assert set(found) == {"income", "region"}
+    assert float(found["income"][5]) > 0.02 > float(found["income"][6])
+
+
+def test_predictions_are_shown_with_their_verdict_and_not_what_they_rest_on(
+    alice: Person, charlie: Person, version: ModelVersion
+) -> None:
+    make_prediction(version, "client-7", verdict="AT_RISK")
+    make_prediction(make_version(charlie, name="Credit default"), "client-8")
+
+    page = browser(alice).get(PAGE).content.decode()
+
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert re.search(r"client-7 1 0.750 warning At risk", words)
+    assert "client-8" not in words
+    prediction = Prediction.objects.get(entity_id="client-7")
+    assert f"/admin/monitoring/prediction/{prediction.pk}/change/" in page
