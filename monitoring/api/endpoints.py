@@ -42,11 +42,13 @@ GZIP = 16 + zlib.MAX_WBITS
 # Ten thousand rows are forty thousand objects and lists; each takes a hundred times
 # its two bytes of memory once it is read.
 MOST_CONTAINERS = 1_000_000
-JSON, CSV, PARQUET = "json", "csv", "parquet"
+JSON, CSV, PARQUET, LINES = "json", "csv", "parquet", "lines"
 TABLES = {
     "text/csv": CSV,
     "application/vnd.apache.parquet": PARQUET,
     "application/x-parquet": PARQUET,
+    "application/jsonl": LINES,
+    "application/x-ndjson": LINES,
 }
 
 
@@ -86,7 +88,9 @@ class Call:
         kind = TABLES.get((name or "").partition(";")[0].strip().lower())
         if kind is None or not tables:
             raise UnsupportedMediaTypeError
-        if kind == CSV and self._may_be_cut_off:
+        if kind == LINES:
+            self.refuse_too_many_containers()
+        if kind in {CSV, LINES} and self._may_be_cut_off:
             raise LengthRequiredError
         return kind
 

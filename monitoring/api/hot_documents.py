@@ -143,6 +143,7 @@ class LogBatch(APIView):
                 },
                 ["predictions"],
             ),
+            "application/jsonl": _TEXT,
             "text/csv": _TEXT,
             "application/vnd.apache.parquet": {"type": "string", "format": "binary"},
         },
@@ -166,8 +167,10 @@ class LogBatch(APIView):
             "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
         },
         file_examples={
+            "application/jsonl": '{"input_features": {"age": 41, "income": 55000.5}, '
+            '"prediction": 0.87, "timestamp": "2025-01-31T12:00:00Z"}\n',
             "text/csv": "age,income,prediction,timestamp\n"
-            "41,55000.5,0.87,2025-01-31T12:00:00Z\n"
+            "41,55000.5,0.87,2025-01-31T12:00:00Z\n",
         },
         answer_example={
             "receipt_id": _RECEIPT,

@@ -12,12 +12,27 @@ from governance.identifiers import encode, encode_all
 from monitoring.actions import ground_truth, predictions
 from monitoring.actions.predictions import Stored
 from monitoring.api import hot_documents, labels, prediction_lists
-from monitoring.api.endpoints import CSV, JSON, Call, endpoint, named, said
+from monitoring.api.endpoints import (
+    CSV,
+    JSON,
+    LINES,
+    PARQUET,
+    Call,
+    endpoint,
+    named,
+    said,
+)
 from monitoring.ingest import Answer, Sender, catalog, moments, reading, tables
 from monitoring.ingest.rows import DRIFT, PLATFORM, QUICK_START, Batch
 from monitoring.models import Prediction
 
 READ, WRITE = "mlops:read", "mlops:write"
+READERS = {
+    JSON: reading.read_many,
+    LINES: reading.read_lines,
+    CSV: tables.read_csv,
+    PARQUET: tables.read_parquet,
+}
 
 
 def log_one(call: Call) -> Answer:
@@ -44,7 +59,7 @@ def log_one(call: Call) -> Answer:
 
 
 def log_batch(call: Call) -> Answer:
-    """POST /api/logs/prediction/batch: JSON, CSV or Parquet."""
+    """POST /api/logs/prediction/batch: JSON, JSON Lines, CSV or Parquet."""
     parameters = call.query("on_error", "model_id")
     on_error = parameters.get("on_error", "fail")
     if on_error not in {"fail", "skip"}:
@@ -62,13 +77,7 @@ def log_batch(call: Call) -> Answer:
 
 
 def _batch(call: Call, model: str | None) -> Batch:
-    media = call.media(tables=True)
-    if media == JSON:
-        batch = reading.read_many(call.body, PLATFORM)
-    elif media == CSV:
-        batch = tables.read_csv(call.body, PLATFORM)
-    else:
-        batch = tables.read_parquet(call.body, PLATFORM)
+    batch = READERS[call.media(tables=True)](call.body, PLATFORM)
     if model is not None:
         batch.models = [model if one is None else one for one in batch.models]
     return batch

@@ -1,19 +1,22 @@
-"""The exact reader of rows: slow, and able to say what is wrong with each.
-
-It reads Python values, so that rows out of CSV and Parquet files go the same way.
-"""
+"""The exact reader of rows: slow, and able to say what is wrong with each."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
 from governance import strict_json
-from governance.exceptions import FieldFault, InvalidError, TooLargeError, fault
+from governance.exceptions import (
+    FieldFault,
+    InvalidError,
+    MalformedError,
+    TooLargeError,
+    fault,
+)
 from monitoring.ingest import moments
 from monitoring.ingest.rows import (
     MAX_ENTITY_LENGTH,
@@ -29,7 +32,6 @@ from monitoring.ingest.rows import (
 )
 
 SUM_TOLERANCE = 1e-3
-MAX_BYTES = 100 * 1024 * 1024
 Fault: TypeAlias = tuple[str, str]  # a code and a sentence
 
 
@@ -74,25 +76,21 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
     return batch
 
 
-def read_records(records: Iterable[Mapping[str, Any]], dialect: Dialect) -> Batch:
-    """Read rows that came as a table; `features` of a record is a dictionary.
-
-    Raises
-    ------
-    InvalidError
-        There are none.
-    TooLargeError
-        Together their features are too long: a small file can repeat a long text.
-    """
+def read_lines(body: bytes, dialect: Dialect) -> Batch:
+    """Read JSON Lines; see `reading.read_lines`."""
     batch = Batch(dialect)
-    number, left = -1, MAX_BYTES
-    for number, record in enumerate(records):
+    number = -1
+    for number, line in enumerate(filter(bytes.strip, body.split(b"\n"))):
+        refuse_too_many(number + 1)
         place = ("predictions", number)
-        features = msgspec.json.encode(record[dialect.names["features"]])
-        left -= len(features)
-        if left < 0:
-            raise TooLargeError("The rows of the table take more than 100 MB.")
-        _add(batch, place, record, {dialect.names["features"]: features})
+        try:
+            row = strict_json.decode(line)
+        except MalformedError as error:
+            raise MalformedError(f"Row {number + 1}: {error.detail}") from None
+        if isinstance(row, dict):
+            _add(batch, place, row, msgspec.json.decode(line, type=dict[str, Raw]))
+        else:
+            batch.faults.refuse(place, (), *_expected("an object", row))
     if number < 0:
         raise InvalidError(errors=[_no_rows()])
     return batch
