@@ -408,6 +408,12 @@ CUSTOM_DETECTOR_MEMORY_MB = environment.integer(
     "CUSTOM_DETECTOR_MEMORY_MB", 2_048, minimum=64
 )
 
+# Artifacts that DriftGuard lets predict; each runs in a process of its own, at most so
+# many beside each web process, and within these limits for one answer.
+INFERENCE_PROCESSES = environment.integer("INFERENCE_PROCESSES", 4, minimum=1)
+INFERENCE_SECONDS = environment.integer("INFERENCE_SECONDS", 2, minimum=1)
+INFERENCE_MEMORY_MB = environment.integer("INFERENCE_MEMORY_MB", 512, minimum=64)
+
 # Processes of `manage.py serve`.
 WEB_WORKERS = environment.integer("WEB_WORKERS", 2, minimum=1)
 WEB_THREADS = environment.integer("WEB_THREADS", 48, minimum=1)

@@ -102,7 +102,7 @@ NO_DECISION = {
         "steps",
     },
     "governance/actions/override_terms.py": {"metrics", "sweep"},
-    "governance/actions/permits.py": {"issue", "key_set"},
+    "governance/actions/permits.py": {"allow", "consider", "issue", "key_set"},
     "governance/actions/rounds.py": {"over"},
     "governance/actions/revalidations.py": {"due_at", "months_after", "sweep"},
     "governance/actions/suspensions.py": {"locked"},

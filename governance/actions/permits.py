@@ -42,6 +42,12 @@ def issue(model: RegisteredModel, environment: str) -> Permit:
     Raises PermitRefusedError, with the fallback, for what is suspended, blocked,
     retired or not deployed. Nothing is remembered: services ask all the time.
     """
+    claims, ends_at = allow(model, environment)
+    return Permit(_signed(claims), claims, ends_at)
+
+
+def allow(model: RegisteredModel, environment: str) -> tuple[dict[str, Any], datetime]:
+    """Return what `issue` would say and until when, unsigned; raises as it does."""
     deployment = (
         Deployment.objects.open()
         .filter(model=model, environment=environment)
@@ -52,8 +58,7 @@ def issue(model: RegisteredModel, environment: str) -> Permit:
     )
     if deployment is None:
         raise _refused(model, environment, None, _why_none(model, environment))
-    claims, ends_at = consider(deployment)
-    return Permit(_signed(claims), claims, ends_at)
+    return consider(deployment)
 
 
 def consider(deployment: Deployment) -> tuple[dict[str, Any], datetime]:

@@ -7,6 +7,7 @@ from governance.models.approvals import (
     Delegation,
     StageApprover,
 )
+from governance.models.artifacts import Artifact
 from governance.models.audit import (
     AuditEntry,
     AuditHead,
@@ -51,6 +52,7 @@ __all__ = [
     "ApprovalStage",
     "ApprovalVote",
     "ApprovedSubject",
+    "Artifact",
     "Assessment",
     "AuditEntry",
     "AuditHead",

@@ -8,12 +8,13 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.urls import URLPattern
 
-from monitoring.api import ground_truth, predictions
+from monitoring.api import ground_truth, inference, predictions
 
 View = Callable[..., HttpResponse]
 urlpatterns: list[URLPattern] = [
     *predictions.urlpatterns,
     *ground_truth.urlpatterns,
+    *inference.urlpatterns,
 ]
 # Most requests go to an address without a name in it: one look instead of ten matches.
 _fixed: dict[str, View] = {

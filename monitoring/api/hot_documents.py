@@ -17,37 +17,37 @@ from monitoring.ingest.rows import DRIFT, PLATFORM, QUICK_START, REQUIRED, Diale
 Json = dict[str, Any]
 LOGGING = (*WRITING, 409)
 
-_SCALAR: Json = {"oneOf": [{"type": t} for t in ("number", "string", "boolean")]}
-_TEXT: Json = {"type": "string"}
+SCALAR: Json = {"oneOf": [{"type": t} for t in ("number", "string", "boolean")]}
+TEXT: Json = {"type": "string"}
 _MOMENT: Json = {"type": "string", "format": "date-time"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _REFERENCE: Json = {"oneOf": [{"type": "integer"}, {"type": "string"}]}
-_PROBABILITIES: Json = {
+PROBABILITIES: Json = {
     "type": "array",
     "items": {"type": "number", "minimum": 0, "maximum": 1},
 }
-_FEATURES: Json = {"type": "object", "additionalProperties": True, "maxProperties": 500}
+FEATURES: Json = {"type": "object", "additionalProperties": True, "maxProperties": 500}
 _FIELDS: Mapping[str, Json] = {
-    "features": _FEATURES,
-    "prediction": _SCALAR,
+    "features": FEATURES,
+    "prediction": SCALAR,
     "model": _REFERENCE,
-    "version": _TEXT,
+    "version": TEXT,
     "timestamp": _MOMENT,
-    "entity_id": _TEXT,
-    "probabilities": _PROBABILITIES,
+    "entity_id": TEXT,
+    "probabilities": PROBABILITIES,
     "latency_ms": {"type": "number", "minimum": 0},
-    "label": _SCALAR,
+    "label": SCALAR,
 }
 # As the example of registering a model has it, so that one leads to the other.
 _MODEL = "credit-risk-classifier"
-_EXAMPLE = {"age": 41, "income": 55000.5}
+EXAMPLE = {"age": 41, "income": 55000.5}
 _AT = "2025-01-31T12:00:00Z"
-_PREDICTION = "pred_01jjy2kbt0ekx9hz8b6m1d3q7r"
+PREDICTION = "pred_01jjy2kbt0ekx9hz8b6m1d3q7r"
 _RECEIPT = "rcpt_01jjy2kbt0ekx9hz8b6m1d3q7s"
 _OUTCOME_ID = "gt_01jjy2kbt0ekx9hz8b6m1d3q7t"
 
 
-def _object(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
+def object_of(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Json:
     return {
         "type": "object",
         "properties": dict(properties),
@@ -56,11 +56,11 @@ def _object(properties: Mapping[str, Json], required: Iterable[str] = ()) -> Jso
     }
 
 
-def _list(items: Json) -> Json:
+def list_of(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
-def _or_null(schema: Json) -> Json:
+def or_null(schema: Json) -> Json:
     return {"oneOf": [schema, {"type": "null"}]}
 
 
@@ -69,14 +69,14 @@ def _row(dialect: Dialect, *, with_model: bool) -> Json:
     if with_model:
         required.append(dialect.names["model"])
     properties = {theirs: _FIELDS[ours] for ours, theirs in dialect.names.items()}
-    return _object(properties, required)
+    return object_of(properties, required)
 
 
-def _said(description: str, **properties: Json) -> OpenApiResponse:
-    return OpenApiResponse(_object(properties), description=description)
+def said(description: str, **properties: Json) -> OpenApiResponse:
+    return OpenApiResponse(object_of(properties), description=description)
 
 
-def _json(schema: Json) -> Json:
+def json_body(schema: Json) -> Json:
     return {"application/json": schema}
 
 
@@ -84,7 +84,7 @@ def _query(name: str, description: str, **more: Any) -> OpenApiParameter:
     return OpenApiParameter(name, description=description, **more)
 
 
-_IDEMPOTENCY = OpenApiParameter(
+IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
     location=OpenApiParameter.HEADER,
     description="A repetition within 24 hours gets the first answer again.",
@@ -92,12 +92,12 @@ _IDEMPOTENCY = OpenApiParameter(
 _MODEL_QUERY = _query("modelId", "Id or slug of the model.", required=True)
 _LIMIT_QUERY = _query("limit", "At most so many, 100 unless told.", type=int)
 _LISTED: Json = {
-    "predictionId": _TEXT,
-    "entityId": _TEXT,
+    "predictionId": TEXT,
+    "entityId": TEXT,
     "timestamp": _MOMENT,
 }
 _LISTED_EXAMPLE = {
-    "predictionId": _PREDICTION,
+    "predictionId": PREDICTION,
     "entityId": "client-7",
     "timestamp": _AT,
 }
@@ -106,21 +106,21 @@ _LISTED_EXAMPLE = {
 class LogOne(APIView):
     @operation(
         "Log a prediction",
-        request=_json(_row(PLATFORM, with_model=True)),
-        answer=_said(
+        request=json_body(_row(PLATFORM, with_model=True)),
+        answer=said(
             "Durably stored.",
-            id=_TEXT,
+            id=TEXT,
             model_id=_REFERENCE,
-            model_version=_TEXT,
-            prediction=_SCALAR,
+            model_version=TEXT,
+            prediction=SCALAR,
             timestamp=_MOMENT,
         ),
         status=201,
         errors=LOGGING,
-        parameters=[_IDEMPOTENCY],
-        example={"model_id": _MODEL, "input_features": _EXAMPLE, "prediction": 0.87},
+        parameters=[IDEMPOTENCY],
+        example={"model_id": _MODEL, "input_features": EXAMPLE, "prediction": 0.87},
         answer_example={
-            "id": _PREDICTION,
+            "id": PREDICTION,
             "model_id": _MODEL,
             "model_version": "2.1.0",
             "prediction": 0.87,
@@ -136,35 +136,35 @@ class LogBatch(APIView):
     @operation(
         "Log up to 10,000 predictions",
         request={
-            "application/json": _object(
+            "application/json": object_of(
                 {
                     "model_id": _REFERENCE,
-                    "predictions": _list(_row(PLATFORM, with_model=False)),
+                    "predictions": list_of(_row(PLATFORM, with_model=False)),
                 },
                 ["predictions"],
             ),
-            "application/jsonl": _TEXT,
-            "text/csv": _TEXT,
+            "application/jsonl": TEXT,
+            "text/csv": TEXT,
             "application/vnd.apache.parquet": {"type": "string", "format": "binary"},
         },
-        answer=_said(
+        answer=said(
             "Durably stored.",
-            receipt_id=_TEXT,
-            receipt_ids=_list(_TEXT),
+            receipt_id=TEXT,
+            receipt_ids=list_of(TEXT),
             accepted=_COUNT,
             rejected=_COUNT,
-            errors=_list({"type": "object"}),
+            errors=list_of({"type": "object"}),
         ),
         status=201,
         errors=LOGGING,
         parameters=[
-            _IDEMPOTENCY,
+            IDEMPOTENCY,
             _query("on_error", "What a bad row does.", enum=["fail", "skip"]),
             _query("model_id", "The model of rows that name none."),
         ],
         example={
             "model_id": _MODEL,
-            "predictions": [{"input_features": _EXAMPLE, "prediction": 0.87}],
+            "predictions": [{"input_features": EXAMPLE, "prediction": 0.87}],
         },
         file_examples={
             "application/jsonl": '{"input_features": {"age": 41, "income": 55000.5}, '
@@ -186,23 +186,23 @@ class LogBatch(APIView):
 
 
 _SHOWN_FIELDS: Json = {
-    "id": _TEXT,
+    "id": TEXT,
     "model_id": _REFERENCE,
-    "model_version": _TEXT,
-    "input_features": _FEATURES,
-    "prediction": _SCALAR,
-    "probabilities": _or_null(_PROBABILITIES),
-    "entity_id": _or_null(_TEXT),
-    "latency_ms": _or_null({"type": "number"}),
+    "model_version": TEXT,
+    "input_features": FEATURES,
+    "prediction": SCALAR,
+    "probabilities": or_null(PROBABILITIES),
+    "entity_id": or_null(TEXT),
+    "latency_ms": or_null({"type": "number"}),
     "timestamp": _MOMENT,
-    "governance_status": _TEXT,
-    "actual_label": _or_null(_SCALAR),
+    "governance_status": TEXT,
+    "actual_label": or_null(SCALAR),
 }
 _SHOWN_EXAMPLE = {
-    "id": _PREDICTION,
+    "id": PREDICTION,
     "model_id": 1,
     "model_version": "2.1.0",
-    "input_features": _EXAMPLE,
+    "input_features": EXAMPLE,
     "prediction": 0.87,
     "probabilities": None,
     "entity_id": "client-7",
@@ -216,7 +216,7 @@ _SHOWN_EXAMPLE = {
 class OnePrediction(APIView):
     @operation(
         "Show a prediction",
-        answer=_said("The prediction.", **_SHOWN_FIELDS),
+        answer=said("The prediction.", **_SHOWN_FIELDS),
         answer_example=_SHOWN_EXAMPLE,
         tag="Predictions",
     )
@@ -225,17 +225,17 @@ class OnePrediction(APIView):
 
     @operation(
         "Tell what really happened",
-        request=_json(
-            _object(
-                {"actual_label": _SCALAR, "timestamp_actual_known": _MOMENT},
+        request=json_body(
+            object_of(
+                {"actual_label": SCALAR, "timestamp_actual_known": _MOMENT},
                 ["actual_label"],
             )
         ),
-        answer=_said(
+        answer=said(
             "The prediction with its outcome.",
             **_SHOWN_FIELDS,
             timestamp_actual_known=_MOMENT,
-            ground_truth_id=_TEXT,
+            ground_truth_id=TEXT,
         ),
         errors=WRITING,
         example={"actual_label": 1},
@@ -254,24 +254,24 @@ class OnePrediction(APIView):
 class LogQuickStart(APIView):
     @operation(
         "Log predictions of a model",
-        request=_json(
-            _object({"predictions": _list(_row(QUICK_START, with_model=False))})
+        request=json_body(
+            object_of({"predictions": list_of(_row(QUICK_START, with_model=False))})
         ),
-        answer=_said(
+        answer=said(
             "Durably stored.",
-            receipt_id=_TEXT,
+            receipt_id=TEXT,
             accepted=_COUNT,
-            prediction_ids=_list(_TEXT),
+            prediction_ids=list_of(TEXT),
         ),
         errors=LOGGING,
-        parameters=[_IDEMPOTENCY],
+        parameters=[IDEMPOTENCY],
         example={
             "predictions": [{"features": {"amount": 120.5}, "prediction_value": 0.05}]
         },
         answer_example={
             "receipt_id": _RECEIPT,
             "accepted": 1,
-            "prediction_ids": [_PREDICTION],
+            "prediction_ids": [PREDICTION],
         },
         tag="Predictions",
     )
@@ -282,9 +282,9 @@ class LogQuickStart(APIView):
 class DriftPredictions(APIView):
     @operation(
         "List predictions",
-        answer=_said(
+        answer=said(
             "Newest first.",
-            predictions=_list({"type": "object"}),
+            predictions=list_of({"type": "object"}),
             total=_COUNT,
         ),
         parameters=[
@@ -301,7 +301,7 @@ class DriftPredictions(APIView):
                     **_LISTED_EXAMPLE,
                     "modelId": _MODEL,
                     "modelVersion": "2.1.0",
-                    "features": _EXAMPLE,
+                    "features": EXAMPLE,
                     "prediction": "1",
                     "probabilities": [0.2, 0.8],
                     "latencyMs": 12.5,
@@ -317,18 +317,18 @@ class DriftPredictions(APIView):
 
     @operation(
         "Log a prediction (Drift dialect)",
-        request=_json(_row(DRIFT, with_model=True)),
-        answer=_said("Durably stored.", predictionId=_TEXT),
+        request=json_body(_row(DRIFT, with_model=True)),
+        answer=said("Durably stored.", predictionId=TEXT),
         status=201,
         errors=LOGGING,
-        parameters=[_IDEMPOTENCY],
+        parameters=[IDEMPOTENCY],
         example={
             "modelId": _MODEL,
-            "features": _EXAMPLE,
+            "features": EXAMPLE,
             "prediction": "1",
             "probabilities": [0.2, 0.8],
         },
-        answer_example={"predictionId": _PREDICTION},
+        answer_example={"predictionId": PREDICTION},
         tag="Predictions",
     )
     def post(self) -> None:
@@ -338,7 +338,7 @@ class DriftPredictions(APIView):
 class UnmatchedPredictions(APIView):
     @operation(
         "List predictions without outcome",
-        answer=_said("Newest first.", predictions=_list(_object(_LISTED))),
+        answer=said("Newest first.", predictions=list_of(object_of(_LISTED))),
         parameters=[_MODEL_QUERY, _LIMIT_QUERY],
         answer_example={"predictions": [_LISTED_EXAMPLE]},
         tag="Predictions",
@@ -348,10 +348,10 @@ class UnmatchedPredictions(APIView):
 
 
 _OUTCOME: Json = {
-    "entityId": _TEXT,
-    "actualOutcome": _TEXT,
+    "entityId": TEXT,
+    "actualOutcome": TEXT,
     "outcomeTimestamp": _MOMENT,
-    "predictionId": _TEXT,
+    "predictionId": TEXT,
     "predictionTimestamp": _MOMENT,
 }
 _TOLD = ["entityId", "actualOutcome"]
@@ -360,7 +360,7 @@ _TOLD = ["entityId", "actualOutcome"]
 class GroundTruthView(APIView):
     @operation(
         "List outcomes",
-        answer=_said("Newest first.", groundTruth=_list({"type": "object"})),
+        answer=said("Newest first.", groundTruth=list_of({"type": "object"})),
         parameters=[
             _MODEL_QUERY,
             _LIMIT_QUERY,
@@ -385,13 +385,13 @@ class GroundTruthView(APIView):
 
     @operation(
         "Tell an outcome",
-        request=_json(
-            _object({"modelId": _REFERENCE, **_OUTCOME}, ["modelId", *_TOLD])
+        request=json_body(
+            object_of({"modelId": _REFERENCE, **_OUTCOME}, ["modelId", *_TOLD])
         ),
-        answer=_said("Durably stored.", groundTruthId=_TEXT, match=_TEXT),
+        answer=said("Durably stored.", groundTruthId=TEXT, match=TEXT),
         status=201,
         errors=LOGGING,
-        parameters=[_IDEMPOTENCY],
+        parameters=[IDEMPOTENCY],
         example={"modelId": _MODEL, "entityId": "client-7", "actualOutcome": "1"},
         answer_example={"groundTruthId": _OUTCOME_ID, "match": "matched"},
         tag="Ground truth",
@@ -403,10 +403,12 @@ class GroundTruthView(APIView):
 class GroundTruthBatch(APIView):
     @operation(
         "Tell up to 10,000 outcomes",
-        request=_json(
-            _object({"modelId": _REFERENCE, "records": _list(_object(_OUTCOME, _TOLD))})
+        request=json_body(
+            object_of(
+                {"modelId": _REFERENCE, "records": list_of(object_of(_OUTCOME, _TOLD))}
+            )
         ),
-        answer=_said(
+        answer=said(
             "Durably stored.",
             inserted=_COUNT,
             matched=_COUNT,
@@ -414,7 +416,7 @@ class GroundTruthBatch(APIView):
             unmatched=_COUNT,
         ),
         errors=LOGGING,
-        parameters=[_IDEMPOTENCY],
+        parameters=[IDEMPOTENCY],
         example={
             "modelId": _MODEL,
             "records": [{"entityId": "client-7", "actualOutcome": "1"}],

@@ -6,6 +6,7 @@ from monitoring.api import (
     alerts,
     algorithms,
     analyses,
+    artifacts,
     baselines,
     drift,
     hot,
@@ -25,6 +26,10 @@ urlpatterns = [
     path("api/models/<str:reference>/performance", drift.PerformanceView.as_view()),
     path("api/models/<str:reference>/fairness", drift.FairnessView.as_view()),
     path("api/models/<str:reference>/status", status.StatusView.as_view()),
+    path(
+        "api/models/<str:reference>/versions/<str:version>/artifact",
+        artifacts.ArtifactView.as_view(),
+    ),
     path(
         "api/overrides/<str:reference>/predictions", overrides.DecisionsView.as_view()
     ),

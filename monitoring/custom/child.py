@@ -25,6 +25,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from monitoring import confinement
+
 LARGEST_DETAIL = 64 * 1024
 LARGEST_FILE = 64 << 20
 LONGEST_TEXT = 300
@@ -57,13 +59,9 @@ def main() -> None:
 
 def _limit(seconds: float, memory: int) -> None:
     """Limit what foreign code may take, beyond what is taken already."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    confinement.limit(memory, LARGEST_FILE)
     cpu = math.ceil(seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # If the parent is gone, nobody else ends this process.
     signal.alarm(cpu + 1)
 

@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
+from monitoring import confinement
 from monitoring.stats import rows
 from monitoring.stats.columns import Codes, Kind, Values
 from monitoring.stats.encoding import row_count, take
@@ -27,9 +27,6 @@ MAX_ROWS = 100_000
 LARGEST_ANSWER = 1 << 20
 LONGEST_NOISE = 2_000
 _MODULE = "monitoring.custom.child"
-_ROOT = Path(__file__).resolve().parents[2]
-# What a process needs to find Python's modules; none of our secrets is among it.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 class CustomDetectorError(Exception):
@@ -122,7 +119,7 @@ def ask(head: Mapping[str, Any], limits: Limits, *tables: bytes) -> dict[str, An
             stdout=subprocess.PIPE,
             stderr=noise,
             cwd=directory,
-            env=_environment(directory),
+            env=confinement.environment(directory),
             start_new_session=True,
         )
         content = b"".join((json.dumps(request).encode() + b"\n", *tables))
@@ -134,20 +131,6 @@ def ask(head: Mapping[str, Any], limits: Limits, *tables: bytes) -> dict[str, An
         finally:
             _end(process)
         return _understood(process.returncode, said, noise, limits)
-
-
-def _environment(directory: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    paths = dict.fromkeys(path for path in (str(_ROOT), *sys.path) if path)
-    return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HOME": directory,
-        "TMPDIR": directory,
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -264,15 +264,13 @@ def _refuses(version: Version, batch: Batch, row: int) -> bool:
         version.strict_features.decode(features)
     except msgspec.ValidationError:
         field = batch.dialect.names["features"]
-        for name, code, detail in _feature_faults(features, version):
+        for name, code, detail in feature_faults(features, version):
             batch.faults.refuse(batch.places[row], (field, name), code, detail)
         return True
     return False
 
 
-def _feature_faults(
-    features: bytes, version: Version
-) -> Iterator[tuple[str, str, str]]:
+def feature_faults(features: bytes, version: Version) -> Iterator[tuple[str, str, str]]:
     """Yield the name, a code and a sentence for each feature that isn't as declared."""
     given: dict[str, Any] = msgspec.json.decode(features)
     kinds = version.feature_types
