@@ -36,7 +36,7 @@ class Stored:
         return self.receipts[self.lines[0].version.id]
 
 
-def log_predictions(
+def log_predictions(  # noqa: PLR0913 (a request has that many parts)
     batch: Batch,
     *,
     credential: Credential,
@@ -45,12 +45,14 @@ def log_predictions(
     channel: str = Receipt.Channel.HTTP,
     key: Key | None = None,
     leave_out_bad_rows: bool = False,
+    also: Callable[[], None] | None = None,
 ) -> Answer:
     """Store the batch's rows, and the labels that came with them, in one transaction.
 
     Each row has the version that it names (an unknown one is registered as such), or
     its model's default one, and the governance status in force at its time. If one row
-    is bad nothing is stored, or, with `leave_out_bad_rows`, all the others.
+    is bad nothing is stored, or, with `leave_out_bad_rows`, all the others. `also` is
+    done in the same transaction.
 
     Raises
     ------
@@ -79,17 +81,20 @@ def log_predictions(
     sender = ingest.Sender.of(credential, channel)
     labelled = [line for line in lines if batch.labels[line.row] is not None]
 
-    def store_labels() -> None:
-        ground_truth.log_with_predictions(
-            [(line, batch.labels[line.row]) for line in labelled], sender=sender
-        )
+    def store_more() -> None:
+        if labelled:
+            ground_truth.log_with_predictions(
+                [(line, batch.labels[line.row]) for line in labelled], sender=sender
+            )
+        if also is not None:
+            also()
 
     return ingest.store(
         lines,
         sender=sender,
         respond=lambda receipts: respond(Stored(batch, lines, receipts)),
         key=key,
-        also=store_labels if labelled else None,
+        also=store_more if labelled or also else None,
     )
 
 

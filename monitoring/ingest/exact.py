@@ -76,7 +76,7 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
     return batch
 
 
-def read_lines(body: bytes, dialect: Dialect) -> Batch:
+def read_lines(body: bytes, dialect: Dialect, *, first: int = 0) -> Batch:
     """Read JSON Lines; see `reading.read_lines`."""
     batch = Batch(dialect)
     number = -1
@@ -86,7 +86,9 @@ def read_lines(body: bytes, dialect: Dialect) -> Batch:
         try:
             row = strict_json.decode(line)
         except MalformedError as error:
-            raise MalformedError(f"Row {number + 1}: {error.detail}") from None
+            raise MalformedError(
+                f"Row {first + number + 1:,}: {error.detail}"
+            ) from None
         if isinstance(row, dict):
             _add(batch, place, row, msgspec.json.decode(line, type=dict[str, Raw]))
         else:

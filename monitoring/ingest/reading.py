@@ -61,17 +61,20 @@ def read_many(body: bytes, dialect: Dialect) -> Batch:
         return exact.read_many(body, dialect)
 
 
-def read_lines(body: bytes, dialect: Dialect) -> Batch:
-    """Read JSON Lines: a row in each line that isn't empty; raises as `read_many`."""
+def read_lines(body: bytes, dialect: Dialect, *, first: int = 0) -> Batch:
+    """Read JSON Lines: a row in each line that isn't empty; raises as `read_many`.
+
+    `first` is how many rows stand before them, where they are a part of a file.
+    """
     try:
         rows = dialect.one.decode_lines(body)
         lines = sum(map(bool, map(bytes.strip, body.split(b"\n"))))
         # A line that holds two rows would shift the numbers of those behind it.
         if not len(rows) == lines <= MAX_ROWS or not rows:
-            return exact.read_lines(body, dialect)
+            return exact.read_lines(body, dialect, first=first)
         return _read(body, dialect, _Decoded(rows, 0, None))
     except (*_UNREADABLE, _DoubtError):
-        return exact.read_lines(body, dialect)
+        return exact.read_lines(body, dialect, first=first)
 
 
 def read_one(body: bytes, dialect: Dialect) -> Batch:

@@ -62,6 +62,10 @@ class Dialect:
     # A classification model's prediction has to come with its probabilities.
     needs_probabilities: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The decoders can't go to another process; they are made again there.
+        return Dialect, (self.names, self.numbers_are_text, self.needs_probabilities)
+
     @cached_property
     def fields(self) -> dict[str, str]:
         """Their name of a field → ours."""

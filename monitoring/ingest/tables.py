@@ -76,14 +76,21 @@ def csv_lines(text: Iterable[str]) -> Iterator[list[str]]:
 
 
 def read_cells(
-    header: Sequence[str], rows: Sequence[Sequence[str]], dialect: Dialect
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    dialect: Dialect,
+    *,
+    first: int = 0,
 ) -> Batch:
-    """Read lines of a CSV file under its header; raises as `read_csv`."""
+    """Read lines of a CSV file under its header; raises as `read_csv`.
+
+    `first` is how many rows stand between.
+    """
     exact.refuse_too_many(len(rows))
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first + 1):
         if len(row) != len(header):
             raise MalformedError(
-                f"Row {number + 1} has {len(row)} cells, the header {len(header)}."
+                f"Row {number:,} has {len(row)} cells, the header {len(header)}."
             )
     texts = {dialect.names[name] for name in TEXT_FIELDS if name in dialect.names}
     columns = {
@@ -161,14 +168,14 @@ def read_parts(parts: Iterable[Any], dialect: Dialect) -> Batch:
 def _values(column: Any) -> Sequence[str]:
     """Return the JSON texts of a column of Arrow."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_float32(kind) or kind == pa.float64():
-        values = column.to_pylist()
-        if pa.types.is_floating(kind) and any(map(_is_infinite, values)):
+        if pc.any(pc.is_inf(column)).as_py():
             raise MalformedError("The table has an infinite number in it.")
         # NaN becomes null.
-        return _json(values)[1:-1].split(",")
+        return _json(column.to_pylist())[1:-1].split(",")
     if pa.types.is_nested(kind):
         return [_json(_plain(value)) for value in column.to_pylist()]
     if not pa.types.is_dictionary(kind):
@@ -179,10 +186,6 @@ def _values(column: Any) -> Sequence[str]:
         "null" if place is None else known[place]
         for place in column.indices.to_pylist()
     ]
-
-
-def _is_infinite(value: float | None) -> bool:
-    return value is not None and math.isinf(value)
 
 
 def _json(value: Any) -> str:

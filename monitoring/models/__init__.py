@@ -7,6 +7,7 @@ from monitoring.models.analyses import (
 )
 from monitoring.models.baselines import Baseline
 from monitoring.models.day_views import DayView
+from monitoring.models.imports import ImportMark
 from monitoring.models.performance import PerformanceResult
 from monitoring.models.predictions import (
     GroundTruth,
@@ -31,6 +32,7 @@ __all__ = [
     "DriftResult",
     "GroundTruth",
     "IdempotencyKey",
+    "ImportMark",
     "LiveResult",
     "PerformanceResult",
     "Prediction",
