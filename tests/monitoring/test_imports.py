@@ -287,6 +287,9 @@ def test_two_imports_of_an_organization_do_not_run_at_once(
             name = f"driftguard import {version.organization_id}"
             cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
         assert "Another import" in refused(path, "--model", "loans")
+        with other.cursor() as cursor:
+            # A connection that is closed keeps its locks for another moment.
+            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
     finally:
         other.close()
     run(path, "--model", "loans")
