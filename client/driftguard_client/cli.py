@@ -264,7 +264,7 @@ def _export(client: DriftGuard, options: argparse.Namespace) -> int:
     path = "/api/audit/bundle"
     query = None
     if options.format != "bundle":
-        path, query = "/api/audit/export", {"as": options.format}
+        path, query = "/api/audit/export", {"format": options.format}
     client.download(path, options.file, query)
     print(f"{options.file}: {options.file.stat().st_size} bytes")
     return 0

@@ -1,8 +1,11 @@
 """The command `driftguard`, against a real server."""
 
 import json
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 import yaml
@@ -90,6 +93,40 @@ def test_status_drift_and_gate_say_it_by_their_status(
     assert "next:" in told
     assert main(["deploy", "--model", "fraud"]) == 1
     assert main(["gate", "--model", "nothing"]) == 2
+
+
+@pytest.fixture
+def run_as_auditor(
+    owner: DriftGuard, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DriftGuard]:
+    """The owner's organization, as somebody sees it who was invited to audit it."""
+    url, email = owner.settings.url, "auditor@client.test"
+    headers = {"Authorization": f"Bearer {owner.settings.credential}"}
+    invitation = httpx.post(
+        f"{url}/api/invitations",
+        headers=headers,
+        json={"email": email, "role": "auditor"},
+    )
+    token = invitation.json()["link"].rpartition("/")[2]
+    password = "a long enough passphrase"
+    accepted = {"token": token, "name": "Auditor", "password": password}
+    httpx.post(f"{url}/api/invitations/accept", json=accepted).raise_for_status()
+    with DriftGuard(url) as stranger:
+        access = stranger.login(email, password)["access_token"]
+    with DriftGuard(url, access) as made:
+        yield at_the_console(made, monkeypatch)
+
+
+def test_export_audit_writes_the_trail_in_each_form(
+    run_as_auditor: DriftGuard, tmp_path: Path
+) -> None:
+    trail = tmp_path / "trail"
+    assert main(["export-audit", str(trail)]) == 0
+    with zipfile.ZipFile(trail) as bundle:
+        assert {"entries.jsonl", "manifest.json"} <= set(bundle.namelist())
+    for form, first in (("csv", "seq,"), ("jsonl", '{"')):
+        assert main(["export-audit", str(trail), "--format", form]) == 0
+        assert trail.read_text().startswith(first), form
 
 
 def test_init_describes_and_apply_brings_it(
