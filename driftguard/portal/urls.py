@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.contrib import admin
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from driftguard.portal import (
@@ -11,11 +11,12 @@ from driftguard.portal import (
     delegation_views,
     deployment_views,
     model_views,
+    override_views,
     submission_views,
 )
 
 
-def page(route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+def page(route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPattern:
     """Let only people in who belong to an organization."""
     return path(route, admin.site.admin_view(view), name=name)
 
@@ -31,6 +32,16 @@ urlpatterns = [
     page("approvals/<int:pk>/withdraw", approval_views.withdraw, "withdraw"),
     page("approvals/delegations", delegation_views.delegations_page, "delegations"),
     page("approvals/delegations/<str:deed>", delegation_views.act, "delegation"),
+    page(
+        "approvals/overrides/<int:pk>/decisions",
+        override_views.decisions_page,
+        "override-decisions",
+    ),
+    page(
+        "approvals/overrides/<int:pk>/decisions.csv",
+        override_views.decisions_csv,
+        "override-decisions-csv",
+    ),
     page(MODEL, model_views.model_page, "model"),
     page(f"{MODEL}/timeline.csv", model_views.timeline_csv, "model-timeline"),
     page(f"{MODEL}/data/<slug:name>.csv", model_views.data_csv, "model-data"),

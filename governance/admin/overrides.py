@@ -6,6 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextareaWidget
@@ -170,7 +172,11 @@ class OverrideAdmin(TenantAdmin):
 
     @display(description="Pages")
     def decided_on(self, row: Override) -> Any:
-        return pages_of(row.version, row.environment)
+        return format_html(
+            '{}, <a href="{}">predictions made under it</a>',
+            pages_of(row.version, row.environment),
+            reverse("override-decisions", args=[row.pk]),
+        )
 
     @display(description="The gate said")
     def shown_gate(self, row: Override) -> Any:

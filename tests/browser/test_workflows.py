@@ -214,7 +214,7 @@ def scene(alice: Person, bob: Person) -> list[str]:
     deployments.deploy(
         live, environment="production", reason=HOSTILE, actor=alice.actor
     )
-    overrides.propose(
+    override = overrides.propose(
         measure(make_approved(alice, version=LONG[:100]), ratio=0.5),
         environment="production",
         terms=Terms(["R7"], f"{HOSTILE} {LONG}"),
@@ -233,6 +233,7 @@ def scene(alice: Person, bob: Person) -> list[str]:
         f"/approvals/{request.pk}",
         f"/approvals/{stale.pk}",
         "/approvals/delegations",
+        f"/approvals/overrides/{override.pk}/decisions",
         DEPLOYMENTS,
         f"{DEPLOYMENTS}?version={LONG[:100]}",
         f"{DEPLOYMENTS}?environment=staging&on=2024-01-01",
