@@ -58,6 +58,7 @@ NO_DECISION = {
         "stored",
     },
     "governance/actions/exports.py": {
+        "csv_line",
         "csv_rows",
         "entries",
         "json_lines",
@@ -123,6 +124,7 @@ NO_DECISION = {
         "holds",
         "shortfalls",
         "is_reachable",
+        "remaining",
     },
     "governance/actions/submissions.py": {"barred_from"},
     "governance/actions/subjects.py": {

@@ -111,6 +111,26 @@ def shortfalls(request: ApprovalRequest, *, at: datetime | None = None) -> list[
     return found if stages else ["The request has no stage."]
 
 
+def remaining(
+    request: ApprovalRequest, *, used: Collection[int] = (), at_stage: int | None = None
+) -> list[tuple[int, set[int]]]:
+    """Return how many votes each stage lacks, and who has one left for it.
+
+    With `used`, as it would be after these people's one vote in the stage `at_stage`.
+    """
+    votes = list(request.votes.all())
+    gone = {*request.barred, *used}
+    for vote in votes:
+        gone |= {vote.voter_id, vote.principal_id}
+    needs = []
+    for stage in request.stages.all():
+        have = len({vote.principal_id for vote in counted(stage, votes)})
+        have += stage.number == at_stage
+        able = set(voters(stage, since=stage.opened_at)) - gone
+        needs.append((max(stage.quorum - have, 0), able))
+    return needs
+
+
 def is_reachable(needs: Iterable[tuple[int, Collection[int]]]) -> bool:
     """Tell whether each stage finds its quorum, nobody voting in two of them.
 

@@ -115,6 +115,8 @@ def _cast(request: ApprovalRequest, ballot: Ballot, *, actor: Actor) -> Approval
     stage = request.stages.get(number=request.stage)
     voter, approver, delegation = _approver(request, stage, ballot, actor)
     _refuse_second(request, approver, actor)
+    if decision == Decision.APPROVE:
+        _refuse_to_strand(request, stage, {voter, approver.user_id}, actor)
     vote = ApprovalVote(
         organization_id=request.organization_id,
         request=request,
@@ -231,6 +233,32 @@ def _refuse_second(
                 f"{vote.voter_label} has voted for {vote.principal_label} already; "
                 "everybody has one vote over all stages."
             )
+
+
+def _refuse_to_strand(
+    request: ApprovalRequest, stage: ApprovalStage, people: set[int], actor: Actor
+) -> None:
+    """Refuse a vote of somebody without whom another stage finds its quorum no more."""
+    after = quorums.remaining(request, used=people, at_stage=stage.number)
+    if quorums.is_reachable(after):
+        return
+    # Where people are missing anyway, this vote is not what strands it.
+    if not quorums.is_reachable(quorums.remaining(request)):
+        return
+    record(
+        request.organization_id,
+        actor=actor,
+        action=ACTION,
+        object=request,
+        outcome="denied",
+        reason="needed in another stage",
+        approval_id=request.pk,
+    )
+    raise ConflictError(
+        f"This vote is needed in another stage than {stage.number}: everybody has one "
+        "vote over all stages, and there the others are too few. Let one of them vote "
+        "here."
+    )
 
 
 def _remember(vote: ApprovalVote, *, actor: Actor) -> None:

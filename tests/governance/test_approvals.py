@@ -360,6 +360,36 @@ class TestVoting:
             vote(request, bob)
         assert vote(request, eve).status == Status.APPLIED
 
+    def test_nobody_strands_a_request_by_voting_where_others_could(
+        self, alice: Person, bob: Person
+    ) -> None:
+        make_member(alice.organization, Role.VALIDATOR, bob.user)
+        vera = make_member(alice.organization, Role.VALIDATOR)
+        publish(
+            alice.organization,
+            stages=[{"role": "validator"}, {"role": "compliance_officer"}],
+        )
+        request = submit(make_version(alice))
+        # Bob is the only officer: whoever else validates, he has to decide.
+        with pytest.raises(ConflictError, match="needed in another stage"):
+            vote(request, bob)
+        denied = AuditEntry.objects.filter(action="approval.voted", outcome="denied")
+        assert denied.get().approval_id == request.pk
+        assert vote(request, vera).stage == 2
+        assert vote(request, bob).status == Status.APPLIED
+
+    def test_where_somebody_is_missing_anyway_votes_go_on(
+        self, alice: Person, bob: Person
+    ) -> None:
+        vera = make_member(alice.organization, Role.VALIDATOR)
+        publish(
+            alice.organization,
+            stages=[{"role": "validator"}, {"role": "compliance_officer"}],
+        )
+        request = submit(make_version(alice))
+        end_roles(bob, alice)
+        assert vote(request, vera).stage == 2
+
     def test_named_people_decide_where_the_policy_names_them(
         self, alice: Person, bob: Person
     ) -> None:
