@@ -76,8 +76,10 @@ def register_person(
     password is too weak.
     """
     user = create_user(email, password=password, name=name, actor=actor)
+    # The longest name of a person is as long as that of an organization.
+    whose = (name or email.partition("@")[0])[:180]
     organization = create_organization(
-        f"{name or email.partition('@')[0]}'s organization", owner=user, actor=actor
+        f"{whose}'s organization", owner=user, actor=actor
     )
     return user, organization
 

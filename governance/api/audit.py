@@ -242,6 +242,7 @@ class ExportView(TrailView):
     @operation(
         "Export the entries of the audit trail, the oldest first",
         answer=OpenApiTypes.BINARY,
+        media=("text/csv", "application/jsonl"),
         parameters=[
             *FILTERS_DOCUMENT,
             OpenApiParameter("format", enum=list(FORMATS), description="default csv"),
@@ -276,6 +277,7 @@ class BundleView(TrailView):
     @operation(
         "Export the auditor's bundle, which dg-verify verifies offline",
         answer=OpenApiTypes.BINARY,
+        media=("application/zip",),
         parameters=[
             OpenApiParameter(
                 "receipts",

@@ -16,7 +16,14 @@ from governance.actions import delegations
 from governance.api.base import ApiView, StrictSerializer, TextField, validated
 from governance.api.documents import WRITING, operation
 from governance.api.findings import OptionalReason
-from governance.api.lists import PAGING, PAGING_DOCUMENT, Page, one_of, page_of
+from governance.api.lists import (
+    PAGING,
+    PAGING_DOCUMENT,
+    FlagFilter,
+    Page,
+    one_of,
+    page_of,
+)
 from governance.api.overrides import NoFields
 from governance.api.registry_fields import member
 from governance.models import Delegation, Membership, Organization, User
@@ -99,7 +106,7 @@ class DelegationFilter(django_filters.FilterSet):  # type: ignore[misc]
         field_name="delegate_label", lookup_expr="iexact"
     )
     role = django_filters.ChoiceFilter(choices=VOTING)
-    in_effect = django_filters.BooleanFilter(method="counting")
+    in_effect = FlagFilter(method="counting")
 
     def counting(
         self, rows: QuerySet[Delegation], name: str, value: bool

@@ -52,7 +52,7 @@ class DeploymentFilter(django_filters.FilterSet):  # type: ignore[misc]
     environment = django_filters.ChoiceFilter(choices=ApiKey.Environment.choices)
     kind = django_filters.MultipleChoiceFilter(choices=Deployment.Kind.choices)
     state = django_filters.ChoiceFilter(choices=STATES, method="in_state")
-    override_id = django_filters.NumberFilter(field_name="override")
+    override_id = django_filters.NumberFilter(field_name="override", decimal_places=0)
     on = django_filters.CharFilter(method="live_on")
 
     def in_state(

@@ -103,12 +103,14 @@ def operation(  # noqa: PLR0913 (an operation has that many sides)
     example: Any = None,
     answer_example: Any = None,
     file_examples: Mapping[str, str] | None = None,
+    media: tuple[str, ...] = (),
     tag: str,
     **more: Any,
 ) -> Callable[[F], F]:
     """Document one call: summary, bodies with an example each, and every error.
 
-    `file_examples` are of bodies that aren't JSON, by their media types.
+    `file_examples` are of bodies that aren't JSON, by their media types; `media` are
+    those of an answer that isn't.
     """
     examples = [
         OpenApiExample("File", value=text, request_only=True, media_type=media)
@@ -123,10 +125,12 @@ def operation(  # noqa: PLR0913 (an operation has that many sides)
         examples.append(
             OpenApiExample("Answer", value=answer_example, response_only=True)
         )
+    answers: dict[Any, Any] = {(status, one): answer for one in media}
+    answers = answers or {status: answer}
     decorator: Callable[[F], F] = extend_schema(
         summary=summary,
         request=request,
-        responses={status: answer, **problems(*errors)},
+        responses={**answers, **problems(*errors)},
         parameters=list(parameters),
         examples=examples,
         tags=[tag],

@@ -86,3 +86,12 @@ class ModelReferenceFilter(django_filters.CharFilter):  # type: ignore[misc]
             return rows
         named = RegisteredModel.objects.all().named(value)
         return rows.filter(**{f"{self.field_name}__in": named})
+
+
+class FlagFilter(django_filters.TypedChoiceFilter):  # type: ignore[misc]
+    """Takes `true` or `false`; anything else would filter nothing, without a word."""
+
+    def __init__(self, **options: Any) -> None:
+        choices = [("true", "true"), ("false", "false")]
+        options = {"choices": choices, "coerce": "true".__eq__, **options}
+        super().__init__(**options)

@@ -37,9 +37,13 @@ class MemberAnswer(serializers.Serializer[Any]):
     name = serializers.CharField(source="user.name")
     role = serializers.ChoiceField(Membership.Role.choices)
     state = serializers.ChoiceField(["in_effect", "unconfirmed", "ended"])
-    granted_by = serializers.EmailField(source="granted_by.email", default=None)
+    granted_by = serializers.EmailField(
+        source="granted_by.email", default=None, allow_null=True
+    )
     granted_at = serializers.DateTimeField()
-    confirmed_by = serializers.EmailField(source="confirmed_by.email", default=None)
+    confirmed_by = serializers.EmailField(
+        source="confirmed_by.email", default=None, allow_null=True
+    )
     confirmed_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
 

@@ -40,6 +40,9 @@ def name_parameters(
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path":
                     parameter["name"] = _name(parameter["name"], path)
+                if parameter["schema"].get("format") == "date-time":
+                    # A moment without an offset is UTC; that format wants one.
+                    del parameter["schema"]["format"]
     result["paths"] = {
         named(path): operations for path, operations in result["paths"].items()
     }

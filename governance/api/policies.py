@@ -14,7 +14,14 @@ from rest_framework.response import Response
 from governance.actions import policies, policy_templates
 from governance.api.base import ApiView, validated
 from governance.api.documents import WRITING, operation
-from governance.api.lists import PAGING, PAGING_DOCUMENT, Page, one_of, page_of
+from governance.api.lists import (
+    PAGING,
+    PAGING_DOCUMENT,
+    FlagFilter,
+    Page,
+    one_of,
+    page_of,
+)
 from governance.api.policy_fields import (
     CONTENT,
     FILE,
@@ -47,7 +54,7 @@ class PolicyFilter(django_filters.FilterSet):  # type: ignore[misc]
     """The filters of a list of policies."""
 
     name = django_filters.CharFilter(lookup_expr="icontains")
-    is_default = django_filters.BooleanFilter()
+    is_default = FlagFilter()
 
 
 class PolicyView(ApiView):

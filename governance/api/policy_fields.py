@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.http import HttpRequest
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -213,7 +212,7 @@ class PolicyAnswer(serializers.Serializer[Any]):
     def get_draft(self, policy: Policy) -> Any:
         return _line(_newest(policy, Status.DRAFT))
 
-    @extend_schema_field(OpenApiTypes.OBJECT)
+    @extend_schema_field({"type": ["object", "null"]})
     def get_applies_to(self, policy: Policy) -> dict[str, list[str]] | None:
         active = _newest(policy, Status.ACTIVE)
         if active is None:

@@ -74,7 +74,7 @@ BACKTEST: dict[str, Any] = {
 }
 
 
-class VersionPage(Page):
+class PolicyVersionPage(Page):
     """One page of versions."""
 
     results = PolicyVersionLine(many=True)
@@ -126,7 +126,7 @@ class VersionsView(VersionView):
 
     @operation(
         "List the versions of a policy, newest first",
-        answer=VersionPage,
+        answer=PolicyVersionPage,
         parameters=[
             OpenApiParameter("status", enum=Status.values, many=True),
             *PAGING_DOCUMENT,
@@ -216,6 +216,7 @@ class FileView(VersionView):
     @operation(
         "Export a version of a policy as a file (YAML)",
         answer=OpenApiTypes.BINARY,
+        media=(YAML,),
         description="What is posted back says the same.",
         tag=TAG,
     )

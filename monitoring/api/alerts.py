@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -90,48 +91,61 @@ PREVIEW_EXAMPLE: dict[str, Any] = {
 class OverrideDocument(serializers.Serializer[Any]):
     """What is set otherwise of one algorithm."""
 
-    warningThreshold = serializers.FloatField(required=False)
-    alertThreshold = serializers.FloatField(required=False)
-    params = serializers.DictField(required=False)
+    warningThreshold = serializers.FloatField(required=False, allow_null=True)
+    alertThreshold = serializers.FloatField(required=False, allow_null=True)
+    params = serializers.DictField(required=False, allow_null=True)
 
 
 class AlgorithmsDocument(serializers.Serializer[Any]):
     """The algorithms that alert, and what is set of any."""
 
-    enabled = serializers.ListField(child=serializers.CharField(), required=False)
-    overrides = serializers.DictField(child=OverrideDocument(), required=False)
+    enabled = serializers.ListField(
+        child=serializers.CharField(), required=False, allow_null=True
+    )
+    overrides = serializers.DictField(
+        child=OverrideDocument(), required=False, allow_null=True
+    )
+
+
+@extend_schema_field(
+    {"anyOf": [{"type": "string", "format": "uri"}, {"enum": [False, None]}]}
+)
+class WebhookField(serializers.JSONField):
+    """The address of a webhook; `false` and null are none."""
 
 
 class ChannelsDocument(serializers.Serializer[Any]):
     """Where messages go."""
 
-    email = serializers.BooleanField(required=False)
-    slack = serializers.URLField(required=False, allow_null=True)
-    discord = serializers.URLField(required=False, allow_null=True)
-    webhook = serializers.URLField(required=False, allow_null=True)
-    recipients = serializers.ListField(child=serializers.CharField(), required=False)
+    email = serializers.BooleanField(required=False, allow_null=True)
+    slack = WebhookField(required=False)
+    discord = WebhookField(required=False)
+    webhook = WebhookField(required=False)
+    recipients = serializers.ListField(
+        child=serializers.CharField(), required=False, allow_null=True
+    )
 
 
 class ScheduleDocument(serializers.Serializer[Any]):
     """When analyses run by themselves."""
 
-    enabled = serializers.BooleanField(required=False)
-    frequency = serializers.ChoiceField(FREQUENCIES, required=False)
-    timeWindowDays = serializers.IntegerField(required=False)
+    enabled = serializers.BooleanField(required=False, allow_null=True)
+    frequency = serializers.ChoiceField(FREQUENCIES, required=False, allow_null=True)
+    timeWindowDays = serializers.IntegerField(required=False, allow_null=True)
 
 
 class SettingsDocument(serializers.Serializer[Any]):
     """The alert settings of a model."""
 
     modelId = serializers.JSONField()
-    enabled = serializers.BooleanField(required=False)
-    algorithms = AlgorithmsDocument(required=False)
-    accuracyDropWarning = serializers.FloatField(required=False)
-    accuracyDropAlert = serializers.FloatField(required=False)
-    performanceDropRelative = serializers.FloatField(required=False)
-    minBaselineSampleSize = serializers.IntegerField(required=False)
-    notifications = ChannelsDocument(required=False)
-    schedule = ScheduleDocument(required=False)
+    enabled = serializers.BooleanField(required=False, allow_null=True)
+    algorithms = AlgorithmsDocument(required=False, allow_null=True)
+    accuracyDropWarning = serializers.FloatField(required=False, allow_null=True)
+    accuracyDropAlert = serializers.FloatField(required=False, allow_null=True)
+    performanceDropRelative = serializers.FloatField(required=False, allow_null=True)
+    minBaselineSampleSize = serializers.IntegerField(required=False, allow_null=True)
+    notifications = ChannelsDocument(required=False, allow_null=True)
+    schedule = ScheduleDocument(required=False, allow_null=True)
 
 
 class SettingsAnswer(SettingsDocument):
@@ -236,9 +250,11 @@ class PreviewDocument(serializers.Serializer[Any]):
 class PreviewRequest(SettingsDocument):
     """The settings to try; those of `PUT /alerts`, or below `configuration`."""
 
-    modelVersion = serializers.CharField(required=False)
-    days = serializers.IntegerField(required=False, min_value=1, max_value=LONGEST_DAYS)
-    configuration = serializers.DictField(required=False)
+    modelVersion = serializers.CharField(required=False, allow_null=True)
+    days = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=LONGEST_DAYS
+    )
+    configuration = serializers.DictField(required=False, allow_null=True)
 
 
 class PreviewBody(SettingsBody):

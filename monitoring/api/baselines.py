@@ -93,7 +93,7 @@ class BaselineBody(serializers.Serializer[Any]):
 
     modelId = serializers.JSONField()
     version = serializers.CharField(max_length=LONGEST_LABEL)
-    modelVersion = serializers.CharField(required=False)
+    modelVersion = serializers.CharField(required=False, allow_null=True)
     featureData = serializers.DictField(child=serializers.ListField())
     targetData = serializers.DictField(required=False)
     labeledPredictions = serializers.DictField(required=False)

@@ -81,6 +81,11 @@ class TestRegister:
         "name": "Ada",
     }
 
+    def test_the_longest_name_makes_an_organization_too(self) -> None:
+        answer = Api().post("/api/auth/register", {**self.BODY, "name": "n" * 200})
+        assert answer.status_code == 201
+        assert answer.json()["organization"]["name"].endswith("n's organization")
+
     def test_makes_a_user_who_owns_an_organization(self) -> None:
         response = nobody.post("/api/auth/register", self.BODY)
         assert response.status_code == 201

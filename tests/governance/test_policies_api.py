@@ -65,6 +65,15 @@ def send_file(
 
 
 class TestReading:
+    @pytest.mark.parametrize(
+        ("asked", "status"), [("true", 200), ("false", 200), ("yes", 422), ("1", 422)]
+    )
+    def test_a_flag_is_true_or_false(self, api: Api, asked: str, status: int) -> None:
+        answer = api.get(f"/api/policies?is_default={asked}")
+        assert answer.status_code == status
+        if status == 200:
+            assert len(answer.json()["results"]) == (asked == "true")
+
     def test_the_list_shows_what_is_in_force_and_what_is_drafted(
         self, api: Api, path: str, alice: Person
     ) -> None:
