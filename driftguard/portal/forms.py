@@ -99,6 +99,7 @@ class ConfirmedForm(DeedForm):
                 super().actor(),
                 given["password"],
                 organization_id=seat.organization.pk,
+                path=self.request.path,
             )
         except GovernanceError as error:
             self.refused = error

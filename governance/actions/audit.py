@@ -25,7 +25,7 @@ import rfc8785
 from django.db import connection, models, transaction
 
 from governance.exceptions import GovernanceError
-from governance.models import AuditEntry, Organization
+from governance.models import ApprovalRequest, AuditEntry, Organization, Override
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,6 +163,7 @@ def record(  # noqa: PLR0913 (an entry has that many parts)
 
     `before` and `after` are JSON values, kept apart from the entry so that they can be
     erased. `facts` stay for ever, so that they name no person: hashes, numbers, keys.
+    What is done to a request for approval or to an override bears its id.
     Inside a deed the entry is buffered; elsewhere it is appended at once.
     """
     pk = organization if isinstance(organization, int) else organization.pk
@@ -182,8 +183,8 @@ def record(  # noqa: PLR0913 (an entry has that many parts)
         "ip": (actor or SYSTEM).ip,
         "channel": (actor or SYSTEM).channel,
         "policy_version": policy_version,
-        "approval_id": approval_id,
-        "override_id": override_id,
+        "approval_id": _named(approval_id, ApprovalRequest, object),
+        "override_id": _named(override_id, Override, object),
     }
     if facts is not None:
         body["facts"] = plain(facts)
@@ -218,6 +219,13 @@ def _entry(pk: int, body: dict[str, Any], payload: bytes | None) -> _Entry:
         salt=salt,
         payload=payload,
     )
+
+
+def _named(
+    given: int | None, table: type[models.Model], subject: models.Model | Subject | None
+) -> int | None:
+    """Return the id of the decision that an entry belongs to: given, or its object."""
+    return subject.pk if given is None and isinstance(subject, table) else given
 
 
 def _actor_json(actor: Actor) -> dict[str, str]:

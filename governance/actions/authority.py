@@ -157,11 +157,12 @@ def require_confirmation(subject: TenantModel, *, action: str, actor: Actor) -> 
     raise ReauthenticationRequiredError
 
 
-def confirmed(actor: Actor, password: str, *, organization_id: int) -> Actor:
+def confirmed(actor: Actor, password: str, *, organization_id: int, path: str) -> Actor:
     """Return the actor as one who has just shown who they are.
 
-    Raises ReauthenticationRequiredError for a wrong password, which is remembered, and
-    ThrottledError after too many. Call it outside a transaction.
+    Raises ReauthenticationRequiredError for a wrong password, which is remembered with
+    the path of what it was tried for, and ThrottledError after too many. Call it
+    outside a transaction.
     """
     limit, seconds = CONFIRMATIONS
     limits.hit("confirm", str(actor.user_id), limit=limit, seconds=seconds)
@@ -170,17 +171,17 @@ def confirmed(actor: Actor, password: str, *, organization_id: int) -> Actor:
         user = User.objects.filter(pk=actor.user_id, is_active=True).first()
     if user is not None and user.check_password(password):
         return replace(actor, auth_method="password")
-    _record_failure(organization_id, user, actor=actor)
+    _record_failure(organization_id, path, actor=actor)
     raise ReauthenticationRequiredError("The password is wrong.")
 
 
 @deed
-def _record_failure(organization_id: int, user: User | None, *, actor: Actor) -> None:
+def _record_failure(organization_id: int, path: str, *, actor: Actor) -> None:
     record(
         organization_id,
         actor=actor,
         action="person.confirmed",
-        object=user,
+        object=Subject("call", "POST", path),
         outcome="failed",
         reason="wrong password",
     )

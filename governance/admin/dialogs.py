@@ -74,6 +74,7 @@ class ConfirmedDialog(Dialog):
                 actor_of(self.request),
                 given["password"],
                 organization_id=seat.organization.pk,
+                path=self.request.path,
             )
         except GovernanceError as error:
             raise forms.ValidationError({"password": error.detail}) from None

@@ -143,6 +143,7 @@ class ApprovalView(ApiView):
             self.actor,
             data["password"],
             organization_id=self.credential.organization_id,
+            path=self.request.path,
         )
 
 

@@ -238,7 +238,10 @@ class RatifyView(DeploymentView):
         deployment = one_of(self.rows(), reference)
         data = validated(Ratification, request)
         actor = authority.confirmed(
-            self.actor, data["password"], organization_id=deployment.organization_id
+            self.actor,
+            data["password"],
+            organization_id=deployment.organization_id,
+            path=request.path,
         )
         break_glass.ratify(
             deployment, agrees=data["agrees"], reason=data["reason"], actor=actor

@@ -302,7 +302,10 @@ class BreakGlassView(ModelDeedView):
         data = validated(BreakGlassRequest, request)
         version = wanted_version(model, data.get("version"))
         actor = authority.confirmed(
-            self.actor, data["password"], organization_id=model.organization_id
+            self.actor,
+            data["password"],
+            organization_id=model.organization_id,
+            path=request.path,
         )
 
         def break_it() -> Response:

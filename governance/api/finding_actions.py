@@ -184,7 +184,10 @@ class ActionDecisionView(FindingView):
         actor = self.actor
         if "password" in data:
             actor = authority.confirmed(
-                actor, data["password"], organization_id=finding.organization_id
+                actor,
+                data["password"],
+                organization_id=finding.organization_id,
+                path=request.path,
             )
         finding_actions.decide(
             found, done=data["done"], reason=data["reason"], actor=actor

@@ -353,7 +353,10 @@ class ApproveView(_StepView):
         override = self.override(reference)
         data = validated(Grant, request)
         actor = authority.confirmed(
-            self.actor, data["password"], organization_id=override.organization_id
+            self.actor,
+            data["password"],
+            organization_id=override.organization_id,
+            path=request.path,
         )
         return self.answer(
             overrides.approve(override, reason=data["reason"], actor=actor)

@@ -221,6 +221,7 @@ class TestVote:
         [entry] = denials(bob, "approval.voted")
         assert entry["actor"]["label"] == bob.user.email
         assert entry["auth"]["method"] == "token"
+        assert entry["approval_id"] == made["id"]
         assert not ApprovalVote.objects.exists()
 
     def test_a_wrong_password_is_refused_remembered_and_limited(
@@ -237,6 +238,8 @@ class TestVote:
             action="person.confirmed", outcome="failed"
         )
         assert failures.count() == attempts
+        tried = {one.object_label for one in failures}
+        assert tried == {f"/api/approvals/{made['id']}/vote"}
         limited = officer.post(address(made, "vote"), APPROVE)
         assert (limited.status_code, limited.json()["code"]) == (429, "throttled")
         assert int(limited["Retry-After"]) > 0
