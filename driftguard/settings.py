@@ -234,7 +234,7 @@ CONTENT_SECURITY_POLICY = {
     "frame-ancestors": "'none'",
 }
 # Unfold's Alpine.js evaluates the expressions in its own templates.
-CONTENT_SECURITY_POLICY_EVAL_PATHS = ["/admin/", "/dashboard", "/approvals"]
+CONTENT_SECURITY_POLICY_EVAL_PATHS = ["/admin/", "/dashboard", "/approvals", "/audit"]
 
 # The HTTP interface.
 REST_FRAMEWORK: dict[str, Any] = {

@@ -105,7 +105,10 @@ NAVIGATION = [
             page("Drift results", "query_stats", "monitoring", "driftresult"),
             page("Risk history", "timeline", "governance", "riskscore"),
             page("Status changes", "swap_vert", "governance", "statuschange"),
-            page("Audit trail", "history", "governance", "auditentry"),
+            {
+                **page("Audit trail", "history", "governance", "auditentry"),
+                "link": reverse_lazy("trail"),
+            },
         ],
     },
     {

@@ -1,4 +1,4 @@
-"""The addresses of the pages on which people decide."""
+"""The addresses of the pages on which people decide, and read what was decided."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,7 @@ from driftguard.portal import (
     model_views,
     override_views,
     submission_views,
+    trail_views,
 )
 
 
@@ -24,6 +25,7 @@ def page(route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPat
 MODEL = "dashboard/models/<slug:slug>"
 
 urlpatterns = [
+    page("audit", trail_views.trail_page, "trail"),
     page("approvals", approval_views.approvals_page, "approvals"),
     page("approvals/decide", approval_views.decide, "decide"),
     page("approvals/<int:pk>", approval_views.approval, "approval"),

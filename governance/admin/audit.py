@@ -18,7 +18,10 @@ from governance.models import AuditEntry, AuditPayload
 # How tables are called in the trail, and how people call them.
 TYPES = {
     "apikey": "API key",
+    "approvalrequest": "request",
     "modelversion": "version",
+    # Its label begins with the word.
+    "override": "",
     "policyversion": "policy",
     "registeredmodel": "model",
 }

@@ -234,6 +234,8 @@ def scene(alice: Person, bob: Person) -> list[str]:
         f"/approvals/{stale.pk}",
         "/approvals/delegations",
         f"/approvals/overrides/{override.pk}/decisions",
+        "/audit",
+        "/audit?action=nothing.like.it",
         DEPLOYMENTS,
         f"{DEPLOYMENTS}?version={LONG[:100]}",
         f"{DEPLOYMENTS}?environment=staging&on=2024-01-01",
