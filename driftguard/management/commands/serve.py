@@ -3,7 +3,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
+from driftguard import programs
 from driftguard.embedded.cluster import Cluster, ClusterError
 from driftguard.locks import FileLock
 from driftguard.supervision import Program, SupervisionError, Supervisor
@@ -147,57 +147,26 @@ class Command(BaseCommand):
             "ALLOWED_HOSTS": ",".join(hosts),
             "SITE_URL": os.environ.get("SITE_URL") or self.url(self.host),
             "TMPDIR": str(temporary),
-            "PYTHONUNBUFFERED": "1",
-            # Warnings of Celery about root; granian and psutil would repeat them.
-            "PYTHONWARNINGS": "ignore",
-            # Several processes share the machine; none takes all cores for one sum.
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            # Otherwise every thread of a web process keeps memory for itself.
-            "MALLOC_ARENA_MAX": "2",
+            **programs.ENVIRONMENT,
         }
 
     def programs(self, cluster: Cluster | None) -> list[Program]:
-        python = [sys.executable, "-m"]
-        celery = [*python, "driftguard.tether", *python, "celery", "--quiet"]
-        celery += ["--app=driftguard.celery:app"]
-        lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        tether = [*programs.PYTHON, "driftguard.tether"]
         work = [
-            Program("web", [*python, "driftguard.tether", *python, *self.granian()]),
-            Program("worker", [*celery, "worker", "--loglevel=INFO", *lean]),
-            Program("beat", [*celery, "beat", "--loglevel=INFO", "--pidfile="]),
+            Program("web", [*tether, *programs.web(self.host, self.port)]),
+            Program("worker", [*tether, *programs.worker()]),
+            Program("beat", [*tether, *programs.beat()]),
         ]
         if cluster is None:
             return work
         database = Program(
             "database",
-            [*python, "driftguard.embedded", str(cluster.directory)],
+            [*programs.PYTHON, "driftguard.embedded", str(cluster.directory)],
             stop_signal="INT",
             stop_seconds=60,
             waits=False,
         )
         return [database, *work]
-
-    def granian(self) -> list[str]:
-        return [
-            "granian",
-            "--interface=wsgi",
-            f"--host={self.host}",
-            f"--port={self.port}",
-            f"--workers={settings.WEB_WORKERS}",
-            f"--blocking-threads={settings.WEB_THREADS}",
-            # A thread keeps its database connection, so that it had better stay.
-            "--blocking-threads-idle-timeout=600",
-            "--respawn-failed-workers",
-            "--respawn-interval=0.1",
-            "--workers-kill-timeout=15",
-            "--static-path-route=/static",
-            f"--static-path-mount={settings.STATIC_ROOT}",
-            "--static-path-expires=600",
-            "--log-level=error",
-            "driftguard.wsgi:application",
-        ]
 
     def bring_up(self, supervisor: Supervisor, cluster: Cluster | None) -> None:
         if cluster is not None:
