@@ -23,7 +23,7 @@ serve: $(RUNTIME)
 	@$(PYTHON) manage.py serve $(ARGS)
 
 test: $(DEV)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(DEV)
 	@$(PYTHON) -m tests.bench $(ARGS)

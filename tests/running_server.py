@@ -47,6 +47,19 @@ class RunningServer:
             **self._variables,
         }
 
+    def manage(self, *words: str) -> None:
+        """Run another command of manage.py on the same data directory to its end."""
+        command = [sys.executable, "manage.py", *words]
+        subprocess.run(command, cwd=ROOT, env=self.environment(), check=True)
+
+    def take_over(self, data: Path) -> None:
+        """Begin with the files of another embedded PostgreSQL, which is at rest."""
+        own = self.directory / "postgres" / "data"
+        if not own.exists():
+            own.parent.mkdir(parents=True, mode=0o700)
+            # PostgreSQL insists on who owns its files, which Python's copy forgets.
+            subprocess.run(["cp", "-a", data, own], check=True)
+
     def start(self, *, wait: bool = True) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "serve", "--port", str(self.port)],
