@@ -8,6 +8,7 @@ that its requests don't pay for the middleware that serves people.
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -21,6 +22,11 @@ if server is not None and os.environ.get("DRIFTGUARD_SUPERVISED"):
     # swallow the signal and keep everybody waiting.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     tether.die_with_parent(signal.SIGKILL, parent=server.pid)
+
+# Others would load these if they are installed, and nothing here would use them: they
+# are of the command line and of the tests, and take some 10 MiB in each web process.
+for name in ("requests", "rich"):
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 import django
 from django.conf import settings
