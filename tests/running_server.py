@@ -58,7 +58,7 @@ class RunningServer:
         if not own.exists():
             own.parent.mkdir(parents=True, mode=0o700)
             # PostgreSQL insists on who owns its files, which Python's copy forgets.
-            subprocess.run(["cp", "-a", data, own], check=True)
+            subprocess.run(["/bin/cp", "-a", data, own], check=True)
 
     def start(self, *, wait: bool = True) -> None:
         self.process = subprocess.Popen(
