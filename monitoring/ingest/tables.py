@@ -32,9 +32,11 @@ LONGEST_CELL = 1 << 20
 # Fields whose cells are text, however much they look like numbers.
 TEXT_FIELDS = {"model", "version", "timestamp", "entity_id"}
 _SPREAD = re.compile(r"probabilities\.(\d+)")
-# A whole column at once; it never goes back, so that no column takes long.
-_NUMBER = r"-?+(?:0|[1-9]\d*+)(?:\.\d++)?+(?:[eE][+-]?+\d++)?+"
-_NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*+", re.ASCII)
+# A whole column at once. Whatever it gives back can't be followed by a line's end, so
+# that no column takes long; possessive quantifiers would say so, but are not reliable
+# before Python 3.11.4.
+_NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*", re.ASCII)
 _JSON_NUMBER = re.compile(_NUMBER, re.ASCII)
 _WORDS = {"true": "true", "false": "false", "True": "true", "False": "false"}
 _MISSING = {"", "null", "NULL", "NaN", "nan", "NA"}
