@@ -220,15 +220,7 @@ def _refuse_second(
     people = {actor.user_id, approver.user_id}
     for vote in request.votes.all():
         if people & {vote.voter_id, vote.principal_id}:
-            record(
-                request.organization_id,
-                actor=actor,
-                action=ACTION,
-                object=request,
-                outcome="denied",
-                reason="voted before",
-                approval_id=request.pk,
-            )
+            _note_refusal(request, "voted before", actor)
             raise ConflictError(
                 f"{vote.voter_label} has voted for {vote.principal_label} already; "
                 "everybody has one vote over all stages."
@@ -245,19 +237,23 @@ def _refuse_to_strand(
     # Where people are missing anyway, this vote is not what strands it.
     if not quorums.is_reachable(quorums.remaining(request)):
         return
+    _note_refusal(request, "needed in another stage", actor)
+    raise ConflictError(
+        f"This vote is needed in another stage than {stage.number}: everybody has one "
+        "vote over all stages, and there the others are too few. Let one of them vote "
+        "here."
+    )
+
+
+def _note_refusal(request: ApprovalRequest, reason: str, actor: Actor) -> None:
     record(
         request.organization_id,
         actor=actor,
         action=ACTION,
         object=request,
         outcome="denied",
-        reason="needed in another stage",
+        reason=reason,
         approval_id=request.pk,
-    )
-    raise ConflictError(
-        f"This vote is needed in another stage than {stage.number}: everybody has one "
-        "vote over all stages, and there the others are too few. Let one of them vote "
-        "here."
     )
 
 
